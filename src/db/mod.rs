@@ -1,0 +1,176 @@
+//! The database: schema, upgrades and queries. The only user of rusqlite.
+//!
+//! A [`Database`] is owned by one thread; it answers [`Request`]s one after another.
+
+use crate::config::{CameraConfig, Transport};
+use crate::recording::{DirId, Gap, OpenId, Recording, RecordingId, StreamId};
+use crate::time::{Duration90k, Wall90k};
+use std::path::PathBuf;
+use uuid::Uuid;
+
+/// What the daemon asks of the database. Each is one transaction: it happens whole or not at all.
+#[derive(Debug)]
+pub enum Request {
+    /// Begin an open: bring in cameras and sample directories of the configuration, count up the
+    /// open id, and tell all that the daemon needs to know. Answered by [`Reply::Snapshot`].
+    Start {
+        wall: Wall90k,
+        sample_dirs: Vec<PathBuf>,
+        cameras: Vec<CameraConfig>,
+    },
+    /// The configuration has changed: bring it in again. Answered by [`Reply::Snapshot`].
+    Configure {
+        wall: Wall90k,
+        sample_dirs: Vec<PathBuf>,
+        cameras: Vec<CameraConfig>,
+    },
+    /// Commit what happened since the last one. Answered by [`Reply::Flushed`].
+    Flush(Box<Flush>),
+    /// A directory's marker is in place: from now on it is refused without one. [`Reply::Done`].
+    DirAttached { dir: DirId },
+}
+
+/// The answer to a [`Request`].
+#[derive(Debug)]
+pub enum Reply {
+    Snapshot(Box<Snapshot>),
+    Flushed(Box<Flushed>),
+    Done,
+}
+
+/// All that the daemon keeps of the database.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    pub database: Uuid,
+    pub open: OpenId,
+    /// The open before this one ended with [`Flush::clean_shutdown`] (or there was none).
+    pub was_clean: bool,
+    /// The latest wall time that the database has seen: of a recording's end or a flush.
+    pub last_seen: Option<Wall90k>,
+    pub dirs: Vec<Dir>,
+    pub cameras: Vec<Camera>,
+    /// Files whose rows are deleted, still to be unlinked.
+    pub garbage: Vec<Garbage>,
+}
+
+/// A sample directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dir {
+    pub id: DirId,
+    pub path: PathBuf,
+    pub uuid: Uuid,
+    /// It has had our marker: an empty directory at its path is not it.
+    pub attached_before: bool,
+}
+
+/// A camera.
+#[derive(Clone, Debug)]
+pub struct Camera {
+    pub id: i32,
+    pub uuid: Uuid,
+    pub name: String,
+    pub description: String,
+    pub username: String,
+    pub password: crate::config::Secret,
+    pub streams: Vec<Stream>,
+}
+
+/// Which of a camera's streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StreamKind {
+    Main,
+    Sub,
+}
+
+impl StreamKind {
+    /// The word used in the configuration, the database, the API and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            StreamKind::Main => "main",
+            StreamKind::Sub => "sub",
+        }
+    }
+}
+
+/// A stream of a camera and how far it has got.
+#[derive(Clone, Debug)]
+pub struct Stream {
+    pub id: StreamId,
+    pub kind: StreamKind,
+    pub url: String,
+    pub transport: Transport,
+    pub record: bool,
+    pub retain_bytes: Option<i64>,
+    pub retain_days: Option<u32>,
+    pub dir: DirId,
+    pub totals: StreamTotals,
+    /// The sequence number of its next recording.
+    pub next_sequence: u32,
+    /// The chain hash of its last recording; zeros before the first.
+    pub last_chain_hash: [u8; 32],
+}
+
+/// Sums over a stream's recordings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StreamTotals {
+    pub recordings: u64,
+    pub sample_file_bytes: i64,
+    pub duration: Duration90k,
+    pub first_start: Option<Wall90k>,
+    pub last_end: Option<Wall90k>,
+}
+
+/// A sample file that the database no longer needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Garbage {
+    pub dir: DirId,
+    pub id: RecordingId,
+    pub sample_file_bytes: i64,
+}
+
+/// One commit of the steady state. Carried out in the order of the fields.
+#[derive(Clone, Debug, Default)]
+pub struct Flush {
+    pub wall: Wall90k,
+    /// Finished recordings whose files are durable, each stream's in order of sequence.
+    pub recordings: Vec<(DirId, Recording)>,
+    pub gaps: Vec<Gap>,
+    /// Move this open's recordings and gaps that were made with an untrusted clock by so much;
+    /// they are trusted afterwards. Never onto older recordings of their stream: cut to fit.
+    pub restamp: Option<Duration90k>,
+    /// Recordings to give up. Their rows become garbage.
+    pub delete: Vec<Delete>,
+    /// Garbage whose unlinking is durable: its rows go.
+    pub unlinked: Vec<RecordingId>,
+    /// The daemon ends after this in good order.
+    pub clean_shutdown: bool,
+}
+
+/// Which recordings to give up: always whole ones and always a stream's oldest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delete {
+    /// The stream's oldest, until at least so many bytes are freed.
+    StreamBytes { stream: StreamId, bytes: i64 },
+    /// All of the stream that ended at or before a time.
+    StreamBefore { stream: StreamId, before: Wall90k },
+    /// The directory's oldest, of whichever stream, until at least so many bytes are freed.
+    DirBytes { dir: DirId, bytes: i64 },
+}
+
+/// What a [`Flush`] led to.
+#[derive(Clone, Debug, Default)]
+pub struct Flushed {
+    /// New garbage, to be unlinked now.
+    pub garbage: Vec<Garbage>,
+    /// The totals of every stream, after it.
+    pub totals: Vec<(StreamId, StreamTotals)>,
+}
+
+/// Why the database could not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("database: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    #[error("{0}")]
+    Other(String),
+}

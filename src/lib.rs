@@ -1,0 +1,18 @@
+//! Moonfire NVR: a network video recorder. Modules in dependency order: each may use those above it.
+
+pub mod time;
+
+pub mod h264;
+pub mod http;
+pub mod rtp;
+pub mod rtsp;
+
+pub mod mp4;
+pub mod recording;
+
+pub mod config;
+pub mod db;
+
+pub mod nvr;
+
+pub mod reactor;

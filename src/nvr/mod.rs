@@ -1,0 +1,3 @@
+//! The whole daemon as one state machine without I/O.
+
+pub mod port;

@@ -1,0 +1,260 @@
+//! The border between the daemon's core and its shells: [`Event`]s go in with the time, [`Action`]s
+//! come out. The reactor does them for real, the simulation in a seeded world.
+//!
+//! All identifiers are chosen by the core and never used twice within a run of the program, so a
+//! late answer to something that was given up is recognized and dropped.
+
+use crate::config::Config;
+use crate::db;
+use crate::recording::DirId;
+use crate::recording::recovery::{AttachError, AttachRequest, Attached};
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+/// A socket: a TCP connection made or accepted, a UNIX connection accepted, or a UDP socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnId(pub u64);
+
+/// A name to resolve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LookupId(pub u64);
+
+/// A disk operation under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OpId(pub u64);
+
+/// An open file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileId(pub u64);
+
+/// A database request under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DbId(pub u64);
+
+/// What happened outside.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// Time has passed: the deadline of `next_timeout` was reached, or nothing else to say.
+    Timeout,
+    /// A name was resolved (at least one address) or could not be.
+    Resolved {
+        lookup: LookupId,
+        result: Result<Vec<IpAddr>, String>,
+    },
+    /// [`Action::Connect`] succeeded.
+    Connected { conn: ConnId },
+    /// Bytes of a stream socket, in order. The slice is only lent.
+    Received { conn: ConnId, bytes: &'a [u8] },
+    /// A datagram on a UDP socket.
+    Datagram {
+        conn: ConnId,
+        from: SocketAddr,
+        bytes: &'a [u8],
+    },
+    /// All that was sent on `conn` has been taken by the kernel; reported once after each time that
+    /// some of it had to wait.
+    Drained { conn: ConnId },
+    /// The connection could not be made, was closed by the peer (`Ok`) or failed. The core need not
+    /// close it; the id is gone.
+    Closed {
+        conn: ConnId,
+        reason: Result<(), SocketError>,
+    },
+    /// A pair of UDP sockets is bound, on an even port and the odd one above it.
+    UdpBound {
+        rtp: ConnId,
+        rtcp: ConnId,
+        result: Result<u16, SocketError>,
+    },
+    /// Somebody connected to the HTTP address `listener` (index in [`Config::http`]).
+    Accepted {
+        conn: ConnId,
+        listener: usize,
+        peer: Option<SocketAddr>,
+    },
+    /// A disk operation ended. `buffer` gives back the buffer of a write, whatever its result.
+    Disk {
+        op: OpId,
+        result: Result<DiskReply, DiskError>,
+        buffer: Option<Vec<u8>>,
+    },
+    /// The database answered.
+    Db {
+        id: DbId,
+        result: Result<db::Reply, db::Error>,
+    },
+    /// The configuration was read again (SIGHUP); it is valid in itself.
+    Reload(Box<Config>),
+    /// End in good order: finish recordings, commit, say good-bye to the cameras.
+    Shutdown,
+}
+
+/// What the core wants done. Actions are carried out in order, each exactly once.
+#[derive(Debug)]
+pub enum Action {
+    /// Resolve `host` (a name or an address). Answered by [`Event::Resolved`].
+    Lookup { lookup: LookupId, host: String },
+    /// Connect by TCP. Answered by [`Event::Connected`] or [`Event::Closed`]. The core minds the time.
+    Connect { conn: ConnId, addr: SocketAddr },
+    /// Bind two UDP sockets for receiving from `peer`. Answered by [`Event::UdpBound`].
+    BindUdp {
+        rtp: ConnId,
+        rtcp: ConnId,
+        peer: IpAddr,
+    },
+    /// Queue bytes on a stream socket. The core keeps within its own bounds by [`Event::Drained`].
+    Send { conn: ConnId, bytes: Vec<u8> },
+    /// Send one datagram; loss is no error.
+    SendTo {
+        conn: ConnId,
+        to: SocketAddr,
+        bytes: Vec<u8>,
+    },
+    /// The connection now carries a media stream: the shell lets bytes gather and reads it on ticks.
+    Bulk { conn: ConnId },
+    /// Close it, after what is queued was sent if `flush` (within the shell's own time limit).
+    Close { conn: ConnId, flush: bool },
+    /// A disk operation. Answered by [`Event::Disk`], in any order; `Close` is answered too.
+    Disk { op: OpId, request: DiskRequest },
+    /// A database request. Answered by [`Event::Db`], in order.
+    Db { id: DbId, request: db::Request },
+    /// One line for the log.
+    Log(LogRecord),
+    /// All is set up: tell the service manager.
+    Ready,
+    /// The state in a sentence, for the service manager.
+    Status(String),
+    /// Everything is put away: leave the loop.
+    Exit,
+}
+
+/// A disk operation. Directories and files are named by ids that the core chose.
+#[derive(Debug)]
+pub enum DiskRequest {
+    /// Open a sample directory, make sure that it is ours, and recover what its journal tells.
+    Attach {
+        dir: DirId,
+        path: PathBuf,
+        request: AttachRequest,
+    },
+    /// Forget a directory. Files of it that are open must be closed each.
+    Detach {
+        dir: DirId,
+    },
+    /// Create a file for writing, emptying one of that name that was never acknowledged.
+    Create {
+        file: FileId,
+        dir: DirId,
+        name: String,
+    },
+    /// Open a file for reading.
+    Open {
+        file: FileId,
+        dir: DirId,
+        name: String,
+    },
+    /// Write all of `data` at `offset` (bytes).
+    Write {
+        file: FileId,
+        offset: u64,
+        data: Vec<u8>,
+    },
+    /// Read up to `len` bytes; fewer only at the file's end.
+    Read {
+        file: FileId,
+        offset: u64,
+        len: u32,
+    },
+    /// fdatasync: the file's bytes and length are durable when it is answered.
+    Sync {
+        file: FileId,
+    },
+    Close {
+        file: FileId,
+    },
+    /// Remove a file; one that is not there is no error.
+    Unlink {
+        dir: DirId,
+        name: String,
+    },
+    /// fsync of the directory: creations and removals are durable when it is answered.
+    SyncDir {
+        dir: DirId,
+    },
+    /// Ask for the file system's free and total bytes.
+    Space {
+        dir: DirId,
+    },
+}
+
+/// What a disk operation yields.
+#[derive(Debug)]
+pub enum DiskReply {
+    Done,
+    Attached(Box<Attached>),
+    Read(Vec<u8>),
+    Space(Space),
+}
+
+/// A file system's space in bytes; `free` is what an ordinary user may still write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    pub free: u64,
+    pub total: u64,
+}
+
+/// Why a disk operation failed.
+#[derive(Debug, thiserror::Error)]
+pub enum DiskError {
+    #[error("no space left")]
+    NoSpace,
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    #[error("{0}")]
+    Attach(#[from] AttachError),
+    /// The id names no open directory or file.
+    #[error("not open")]
+    NotOpen,
+}
+
+/// Why a socket was closed, from the operating system's error.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SocketError {
+    #[error("connection refused")]
+    Refused,
+    #[error("host or network unreachable")]
+    Unreachable,
+    #[error("connection reset")]
+    Reset,
+    #[error("timed out")]
+    TimedOut,
+    #[error("too much waiting to be sent")]
+    Overflow,
+    #[error("{0}")]
+    Other(String),
+}
+
+/// How bad a log line is, as RFC 5424 section 6.2.1 numbers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    Critical = 2,
+    Error = 3,
+    Warning = 4,
+    Notice = 5,
+    Info = 6,
+    Debug = 7,
+}
+
+/// One line of the log. It never holds a password; URLs in it are without their user part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogRecord {
+    pub severity: Severity,
+    /// What kind of thing happened, one word with hyphens: `camera-lost`, `disk-full`. The MSGID.
+    pub event: &'static str,
+    /// The camera's name, where it is about one.
+    pub camera: Option<String>,
+    /// `main` or `sub`, where it is about one.
+    pub stream: Option<&'static str>,
+    /// A sentence for people.
+    pub message: String,
+}
