@@ -8,8 +8,24 @@ use crate::config::Config;
 use crate::db;
 use crate::recording::DirId;
 use crate::recording::recovery::{AttachError, AttachRequest, Attached};
+use crate::time::{Monotonic, Now};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
+
+/// What a shell drives: one event in, then the actions out until there is none.
+///
+/// [`super::Nvr`] is the daemon's; the reactor's own tests use small ones.
+pub trait Core {
+    /// Takes in what happened. Never blocks.
+    fn handle(&mut self, now: Now, event: Event<'_>);
+    /// The next thing to do; asked after each [`Self::handle`] until it is `None`.
+    fn next_action(&mut self) -> Option<Action>;
+    /// When [`Event::Timeout`] is due, if ever. Looked at once a turn.
+    fn next_timeout(&self) -> Option<Monotonic>;
+    /// A fresh id for [`Event::Accepted`].
+    fn allocate_conn(&mut self) -> ConnId;
+}
 
 /// A socket: a TCP connection made or accepted, a UNIX connection accepted, or a UDP socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -85,6 +101,8 @@ pub enum Event<'a> {
     },
     /// The configuration was read again (SIGHUP); it is valid in itself.
     Reload(Box<Config>),
+    /// How the shell fares, every ten seconds; for the status page. The simulation need not send it.
+    Stats(&'a ReactorStats),
     /// End in good order: finish recordings, commit, say good-bye to the cameras.
     Shutdown,
 }
@@ -232,6 +250,33 @@ pub enum SocketError {
     Overflow,
     #[error("{0}")]
     Other(String),
+}
+
+/// Buckets of [`ReactorStats::turns`]: the last one takes all from 2^22 us (4.2 s) up.
+pub const TURN_BUCKETS: usize = 24;
+
+/// How the reactor fares: counters since the program started, and some states of now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReactorStats {
+    /// Turns of the loop by how long they kept it busy, waiting not counted: bucket 0 counts those
+    /// below 1 us, bucket `n` those from 2^(n-1) us to below 2^n us.
+    pub turns: [u64; TURN_BUCKETS],
+    /// The longest turn since the start.
+    pub longest_turn: Duration,
+    /// The longest turn since the report before this one.
+    pub longest_recent_turn: Duration,
+    pub bytes_received: u64,
+    pub bytes_sent: u64,
+    /// Sockets that are open now, and HTTP connections turned away because there were too many.
+    pub connections: u32,
+    pub connections_refused: u64,
+    /// Disk operations under way or waiting now, and the most there ever were.
+    pub disk_operations: u32,
+    pub disk_operations_most: u32,
+    /// Log lines that were lost because nobody took them.
+    pub log_lines_dropped: u64,
+    /// `io_uring` or `threads`.
+    pub disk_backend: &'static str,
 }
 
 /// How bad a log line is, as RFC 5424 section 6.2.1 numbers it.
