@@ -51,9 +51,11 @@ pub struct Snapshot {
     pub cameras: Vec<Camera>,
     /// Files whose rows are deleted, still to be unlinked.
     pub garbage: Vec<Garbage>,
+    /// What bringing the configuration in led to that somebody should know: sentences for the log.
+    pub notes: Vec<String>,
 }
 
-/// A sample directory.
+/// A sample directory: one of the configuration, or one that was and still holds recordings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dir {
     pub id: DirId,
@@ -61,6 +63,8 @@ pub struct Dir {
     pub uuid: Uuid,
     /// It has had our marker: an empty directory at its path is not it.
     pub attached_before: bool,
+    /// It is in the configuration. If not, nothing new is recorded to it.
+    pub configured: bool,
 }
 
 /// A camera.
@@ -102,6 +106,7 @@ pub struct Stream {
     pub record: bool,
     pub retain_bytes: Option<i64>,
     pub retain_days: Option<u32>,
+    /// Where its next recordings go. Its older ones may be elsewhere.
     pub dir: DirId,
     pub totals: StreamTotals,
     /// The sequence number of its next recording.
@@ -146,7 +151,12 @@ pub struct Flush {
     pub clean_shutdown: bool,
 }
 
-/// Which recordings to give up: always whole ones and always a stream's oldest first.
+/// The most recordings that one [`Flush`] gives up, so that it stays short: what is left over stays
+/// until it is asked for again.
+pub const MAX_DELETED_PER_FLUSH: usize = 4096;
+
+/// Which recordings to give up: always whole ones and always a stream's oldest first (of those in
+/// the directory, if it is about one). At most [`MAX_DELETED_PER_FLUSH`] in all of a flush.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delete {
     /// The stream's oldest, until at least so many bytes are freed.
@@ -166,11 +176,71 @@ pub struct Flushed {
     pub totals: Vec<(StreamId, StreamTotals)>,
 }
 
-/// Why the database could not answer.
+/// Why the database could not answer. Whatever it is, nothing of the request was done.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("database: {0}")]
-    Sqlite(#[from] rusqlite::Error),
+    #[error("there is no database in {}: run `moonfire-nvr init`", .0.display())]
+    Missing(PathBuf),
+    #[error("{} is not a Moonfire NVR database", .0.display())]
+    Foreign(PathBuf),
+    #[error("another moonfire-nvr is using the database in {}", .0.display())]
+    Locked(PathBuf),
+    #[error(
+        "the database has schema version {found} and this program wants {wanted}: \
+         stop the recorder and run `moonfire-nvr upgrade`"
+    )]
+    OldSchema { found: u32, wanted: u32 },
+    #[error(
+        "the database has schema version {found}, newer than this program's {wanted}: \
+         use the newer moonfire-nvr that wrote it"
+    )]
+    NewSchema { found: u32, wanted: u32 },
+    /// The file system with the database is full. The same request may succeed later.
+    #[error("no space left for the database")]
+    Full,
+    #[error(
+        "the database is damaged ({0}): stop the recorder, keep a copy of the folder, \
+         and run `moonfire-nvr check`"
+    )]
+    Corrupt(String),
+    #[error("the database is open for reading only")]
+    ReadOnly,
+    #[error("{}: {error}", path.display())]
+    Io {
+        path: PathBuf,
+        error: std::io::Error,
+    },
+    /// [`Request::Start`] was not answered yet.
+    #[error("no open was begun")]
+    NotStarted,
+    /// The sequence number is not above all those that its stream ever had.
+    #[error("recording {0} was committed before, or one that follows it was")]
+    DuplicateRecording(RecordingId),
+    #[error("there is no stream {}", .0.0)]
+    UnknownStream(StreamId),
+    #[error("there is no sample directory {}", .0.0)]
+    UnknownDir(DirId),
+    /// A stream wants a sample directory that is not among those given.
+    #[error("{} is not one of the sample directories", .0.display())]
+    UnknownPath(PathBuf),
+    /// A value that the schema cannot hold, or a row that this program cannot have written.
     #[error("{0}")]
-    Other(String),
+    Invalid(String),
+    /// Anything else that SQLite says; an input or output error of the flash is among it.
+    #[error("database: {0}")]
+    Sqlite(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Error {
+        use rusqlite::ErrorCode;
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Error::Full,
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                Error::Corrupt(error.to_string())
+            }
+            Some(ErrorCode::ReadOnly) => Error::ReadOnly,
+            _ => Error::Sqlite(error),
+        }
+    }
 }

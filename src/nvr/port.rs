@@ -5,6 +5,7 @@
 //! late answer to something that was given up is recognized and dropped.
 
 use crate::config::Config;
+pub use crate::config::Severity;
 use crate::db;
 use crate::recording::DirId;
 use crate::recording::recovery::{AttachError, AttachRequest, Attached};
@@ -277,17 +278,6 @@ pub struct ReactorStats {
     pub log_lines_dropped: u64,
     /// `io_uring` or `threads`.
     pub disk_backend: &'static str,
-}
-
-/// How bad a log line is, as RFC 5424 section 6.2.1 numbers it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Severity {
-    Critical = 2,
-    Error = 3,
-    Warning = 4,
-    Notice = 5,
-    Info = 6,
-    Debug = 7,
 }
 
 /// One line of the log. It never holds a password; URLs in it are without their user part.

@@ -136,6 +136,8 @@ pub struct Gap {
     pub cause: GapCause,
     /// A sentence for people.
     pub detail: String,
+    /// The clock had not been set: both times may be put right later, with the recordings'.
+    pub clock_untrusted: bool,
 }
 
 /// What ties a sample directory to one database: the content of its marker file.

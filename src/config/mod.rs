@@ -1,0 +1,331 @@
+//! The configuration file: TOML to a typed [`Config`]. What it does not know is an error that names it.
+//!
+//! All that can be judged from the file alone is judged here, so that a [`Config`] is valid in
+//! itself: [`ConfigError`] lists every problem with its line and how to mend it. Whether a camera
+//! answers or a disk is mounted is found out later, by those who use them.
+//!
+//! No password is ever shown: [`Secret`] prints as `***`, and no error quotes a line of the file.
+
+use jiff::tz::TimeZone;
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Where the configuration is unless `--config` says otherwise.
+pub const DEFAULT_PATH: &str = "/etc/moonfire-nvr.toml";
+
+/// How often what is being recorded is made durable, unless the file says otherwise.
+pub const DEFAULT_SYNC_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The address of the embedded default, and of the sample file.
+pub const DEFAULT_HTTP_PORT: u16 = 8080;
+
+/// A password. Its `Debug` never shows it.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// How RTP is to be carried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Transport {
+    /// Interleaved in the RTSP connection (RFC 2326 section 10.12).
+    #[default]
+    Tcp,
+    Udp,
+}
+
+impl Transport {
+    /// The word used in the configuration and the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Transport::Tcp => "tcp",
+            Transport::Udp => "udp",
+        }
+    }
+}
+
+/// How bad a log line is, as RFC 5424 section 6.2.1 numbers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    Critical = 2,
+    Error = 3,
+    Warning = 4,
+    Notice = 5,
+    Info = 6,
+    Debug = 7,
+}
+
+impl Severity {
+    /// The word used in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Severity::Critical => "critical",
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+            Severity::Notice => "notice",
+            Severity::Info => "info",
+            Severity::Debug => "debug",
+        }
+    }
+}
+
+/// The whole configuration, checked in itself.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The folder of the database; absolute.
+    pub db_dir: PathBuf,
+    /// The folders for sample files, each absolute and named once; at least one.
+    pub sample_dirs: Vec<PathBuf>,
+    /// How much of each sample directory's file system stays free.
+    pub reserve: Reserve,
+    /// How often what is being recorded is made durable.
+    pub sync_interval: Duration,
+    /// The zone of days, of times in the page and of `export`'s arguments.
+    pub time_zone: TimeZone,
+    pub syslog: SyslogConfig,
+    /// The addresses to serve on; none serves nothing.
+    pub http: Vec<HttpConfig>,
+    /// No two have the same name.
+    pub cameras: Vec<CameraConfig>,
+}
+
+impl Default for Config {
+    /// An empty configuration in UTC, for tests to fill; it has no folder and no camera.
+    fn default() -> Config {
+        Config {
+            db_dir: PathBuf::new(),
+            sample_dirs: Vec::new(),
+            reserve: Reserve::default(),
+            sync_interval: DEFAULT_SYNC_INTERVAL,
+            time_zone: TimeZone::UTC,
+            syslog: SyslogConfig::default(),
+            http: Vec::new(),
+            cameras: Vec::new(),
+        }
+    }
+}
+
+impl Config {
+    /// A configuration without a file: everything within `state_dir` (absolute), the page on
+    /// 127.0.0.1:8080 for anybody on this machine, no camera yet.
+    pub fn embedded_default(state_dir: &Path) -> Config {
+        Config {
+            db_dir: state_dir.join("db"),
+            sample_dirs: vec![state_dir.join("sample")],
+            time_zone: system_time_zone(),
+            http: vec![HttpConfig {
+                listen: Listen::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_HTTP_PORT))),
+                allow_unauthenticated: Permission::ALL.to_vec(),
+            }],
+            ..Config::default()
+        }
+    }
+}
+
+/// The operating system's time zone; UTC where it has none that can be read.
+fn system_time_zone() -> TimeZone {
+    TimeZone::try_system().unwrap_or(TimeZone::UTC)
+}
+
+/// How much of a file system stays free: the smaller of what is given, nothing if neither is.
+///
+/// The default, 5 % or 2 GB, thus leaves 800 MB of a 16 GB card and 2 GB of an 8 TB disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reserve {
+    /// 0 to 99.
+    pub percent: Option<u8>,
+    pub bytes: Option<u64>,
+}
+
+impl Default for Reserve {
+    fn default() -> Reserve {
+        Reserve {
+            percent: Some(5),
+            bytes: Some(2_000_000_000),
+        }
+    }
+}
+
+impl Reserve {
+    /// The bytes to keep free of a file system of `total` bytes.
+    pub fn bytes_of(self, total: u64) -> u64 {
+        let share = self.percent.map(|p| total / 100 * u64::from(p));
+        match (share, self.bytes) {
+            (Some(share), Some(bytes)) => share.min(bytes),
+            (Some(n), None) | (None, Some(n)) => n,
+            (None, None) => 0,
+        }
+    }
+}
+
+/// Where log lines go, and which.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyslogConfig {
+    pub to: LogTarget,
+    /// Lines at least as bad as this.
+    pub level: Severity,
+}
+
+impl Default for SyslogConfig {
+    fn default() -> SyslogConfig {
+        SyslogConfig {
+            to: LogTarget::Stderr,
+            level: Severity::Info,
+        }
+    }
+}
+
+/// Where log lines go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogTarget {
+    /// `"stderr"`, and where there is no `[syslog]`: lines for people on standard error, which is a
+    /// terminal or, under systemd, the journal (each line then begins with its `<level>`).
+    Stderr,
+    /// `"local"`, `"unix:/path"`: RFC 5424 to a datagram socket, `/dev/log` if local.
+    Unix(PathBuf),
+    /// `"udp:host:514"`: RFC 5424 over UDP (RFC 5426).
+    Udp { host: String, port: u16 },
+    /// `"tcp:host:601"`: RFC 5424 over TCP with octet counting (RFC 6587 section 3.4.1).
+    Tcp { host: String, port: u16 },
+    /// `"none"`.
+    Nowhere,
+}
+
+/// An address to serve HTTP on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpConfig {
+    pub listen: Listen,
+    /// What somebody may do without having signed in.
+    pub allow_unauthenticated: Vec<Permission>,
+}
+
+/// Where to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// `"127.0.0.1:8080"`, `"[::]:80"`.
+    Tcp(SocketAddr),
+    /// `"unix:/run/nvr.sock"`.
+    Unix(PathBuf),
+    /// `"systemd:name"`: a socket that systemd opened, by its `FileDescriptorName=`.
+    Systemd(String),
+}
+
+impl fmt::Display for Listen {
+    /// As in the file.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Listen::Tcp(addr) => write!(f, "{addr}"),
+            Listen::Unix(path) => write!(f, "unix:{}", path.display()),
+            Listen::Systemd(name) => write!(f, "systemd:{name}"),
+        }
+    }
+}
+
+/// Something that a user of the HTTP interface may be allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Permission {
+    ViewLive,
+    ViewRecordings,
+}
+
+impl Permission {
+    pub const ALL: [Permission; 2] = [Permission::ViewLive, Permission::ViewRecordings];
+
+    /// The word used in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Permission::ViewLive => "view_live",
+            Permission::ViewRecordings => "view_recordings",
+        }
+    }
+}
+
+/// A camera as the file names it. What the file leaves out has its default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CameraConfig {
+    /// What it is known by; unique, not empty.
+    pub name: String,
+    pub description: String,
+    /// Empty if the camera wants none.
+    pub username: String,
+    /// Given in the file, in `password_file` or in a URL.
+    pub password: Secret,
+    /// At least one of the two is there.
+    pub main: Option<StreamConfig>,
+    pub sub: Option<StreamConfig>,
+}
+
+/// A stream of a camera as the file names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamConfig {
+    /// `rtsp://host[:port]/...`, as in the file but without user and password.
+    pub url: String,
+    pub transport: Transport,
+    pub record: bool,
+    pub retain: Retain,
+    /// One of [`Config::sample_dirs`]; where it is left out, streams are spread over them.
+    pub sample_dir: Option<PathBuf>,
+}
+
+impl StreamConfig {
+    /// A stream with the defaults: by TCP, recorded, kept as long as there is room.
+    pub fn new(url: &str) -> StreamConfig {
+        StreamConfig {
+            url: url.to_owned(),
+            transport: Transport::Tcp,
+            record: true,
+            retain: Retain::default(),
+            sample_dir: None,
+        }
+    }
+}
+
+/// How much of a stream is kept: both limits hold; without any, as long as the disk has room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retain {
+    pub bytes: Option<i64>,
+    pub days: Option<u32>,
+}
+
+/// All that is wrong with a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    pub path: PathBuf,
+    /// In order of line; at least one.
+    pub problems: Vec<Problem>,
+}
+
+/// One thing that is wrong with a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Line and column, both counted from 1 (columns in characters); `None` if it is about the
+    /// whole file.
+    pub at: Option<(usize, usize)>,
+    /// What is wrong and how to mend it.
+    pub message: String,
+}
+
+impl fmt::Display for ConfigError {
+    /// A line for each problem: `/etc/moonfire-nvr.toml:12:1: unknown key ...`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, problem) in self.problems.iter().enumerate() {
+            if i > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "{}", self.path.display())?;
+            if let Some((line, column)) = problem.at {
+                write!(f, ":{line}:{column}")?;
+            }
+            write!(f, ": {}", problem.message)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigError {}
