@@ -20,6 +20,8 @@ pub trait Directory {
     fn put(&self, name: &str, bytes: &[u8]) -> io::Result<()>;
     /// Removes the file; no error if there is none.
     fn unlink(&self, name: &str) -> io::Result<()>;
-    /// Makes creations and removals durable.
+    /// Makes the folder `sub` (`"journal"`), durably; no error if it is there.
+    fn create_dir(&self, sub: &str) -> io::Result<()>;
+    /// Makes creations and removals durable, in the directory itself and in its folders.
     fn sync(&self) -> io::Result<()>;
 }

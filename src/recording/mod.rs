@@ -2,6 +2,7 @@
 //! the journal and how it is read back after a power cut.
 
 pub mod directory;
+pub mod index;
 pub mod recovery;
 
 use crate::h264::VideoSampleEntry;
