@@ -7,8 +7,9 @@ pub mod http;
 pub mod rtp;
 pub mod rtsp;
 
-pub mod mp4;
 pub mod recording;
+
+pub mod mp4;
 
 pub mod config;
 pub mod db;
@@ -16,5 +17,3 @@ pub mod db;
 pub mod nvr;
 
 pub mod reactor;
-
-pub mod simulated_camera;
