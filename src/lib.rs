@@ -17,3 +17,5 @@ pub mod db;
 pub mod nvr;
 
 pub mod reactor;
+
+pub mod simulated_camera;

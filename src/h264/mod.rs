@@ -1,4 +1,18 @@
-//! H.264: NAL units, parameter sets and the sample entry that an `.mp4` needs of them.
+//! H.264 (ITU-T H.264): NAL units, parameter sets and the sample entry that an `.mp4` needs of them.
+//!
+//! It reads no more than a recorder must know: where an access unit begins, whether decoding can start
+//! at it, and what the sample entry says. Nothing is decoded, and nothing in a stream is refused that
+//! a decoder might still make use of. Why it reads parameter sets itself: `design/h264.md`.
+
+pub mod annexb;
+pub mod nal;
+mod parameter_sets;
+mod sps;
+#[cfg(test)]
+mod tests;
+
+pub use parameter_sets::{ParameterSetError, ParameterSets, SpropError};
+pub use sps::{Sps, SpsError};
 
 /// What an `.mp4` says once about a run of samples: the visual sample entry's facts.
 ///
