@@ -7,9 +7,9 @@
 //! 2. zigzag(bytes - bytes of the sample of the same kind before), sync and other samples apart;
 //! 3. only where the flags say so: zigzag(composition offset - that of the sample before).
 //!
-//! What is "before" the first sample is 0. Durations and offsets are in 90 kHz units. A sample has at
-//! least one byte, and each but the last lasts at least one unit. Each list of samples has exactly
-//! one encoding, or two: with all offsets zero, told or not.
+//! What is "before" the first sample is 0. Durations and offsets are in 90 kHz units. Each sample has at
+//! least one byte and lasts at least one unit. A list of samples has exactly one encoding, or two where
+//! all offsets are zero: told or not.
 //!
 //! The module refuses, with the position in the index, whatever no encoder would write.
 
@@ -26,7 +26,7 @@ const MAX_VARINT_BYTES: usize = 5;
 pub struct Sample {
     /// Decoding time, from that of the recording's first sample.
     pub media_start_90k: i64,
-    /// From this sample's decoding time to the next one's. Zero is possible for the last one only.
+    /// From this sample's decoding time to the next one's; never zero.
     pub duration_90k: i32,
     /// What is to be added to the decoding time for the time of presentation; may be negative.
     pub composition_offset_90k: i32,
@@ -46,7 +46,7 @@ pub enum IndexError {
     Flags { flags: u8 },
     #[error("a number in the index is longer than it may be (byte {at})")]
     Varint { at: usize },
-    #[error("a sample's duration is negative, too long, or zero in mid-recording (byte {at})")]
+    #[error("a sample's duration is zero, negative or too long (byte {at})")]
     Duration { at: usize },
     #[error("a sample's size is zero, negative or too large (byte {at})")]
     Bytes { at: usize },
@@ -172,18 +172,13 @@ impl Cursor {
         if flags & !HAS_COMPOSITION_OFFSETS != 0 {
             return Err(IndexError::Flags { flags });
         }
-        let first = self.at == 0;
         let mut at = self.at.max(1);
-        if !first && self.duration == 0 {
-            return Err(IndexError::Duration { at });
-        }
-
         let start = at;
         let head = read_varint(index, &mut at)?;
         let is_sync = head & 1 == 1;
         let duration_90k = i32::try_from(i64::from(self.duration) + unzigzag(head >> 1))
             .ok()
-            .filter(|&d| d >= 0)
+            .filter(|&d| d > 0)
             .ok_or(IndexError::Duration { at: start })?;
 
         let start = at;
@@ -258,7 +253,7 @@ impl IndexEncoder {
     /// Appends one sample; its `media_start_90k` and `offset` follow from those before. The caller
     /// keeps to what the decoder demands, and gives an offset other than 0 only where there are any.
     pub fn add(&mut self, index: &mut Vec<u8>, s: &Sample) {
-        debug_assert!(s.duration_90k >= 0 && s.bytes > 0);
+        debug_assert!(s.duration_90k > 0 && s.bytes > 0);
         debug_assert!(self.has_composition_offsets || s.composition_offset_90k == 0);
         let delta = i64::from(s.duration_90k) - i64::from(self.duration);
         write_varint(index, zigzag(delta) << 1 | u64::from(s.is_sync));
@@ -355,9 +350,6 @@ mod tests {
             offset = end;
             out.push(s);
         }
-        if r.next_u32() & 1 == 0 {
-            out.last_mut().unwrap().duration_90k = 0;
-        }
         out
     }
 
@@ -434,7 +426,7 @@ mod tests {
             IndexError::Varint { at: 1 }
         );
         assert_eq!(e(&[0, 2, 2]), IndexError::Duration { at: 1 }); // -1
-        assert_eq!(e(&[0, 0, 2, 4, 2]), IndexError::Duration { at: 3 }); // 0, not the last
+        assert_eq!(e(&[0, 0, 2]), IndexError::Duration { at: 1 }); // 0
         assert_eq!(e(&[0, 4, 0]), IndexError::Bytes { at: 2 });
         assert_eq!(e(&[0, 4, 1]), IndexError::Bytes { at: 2 });
         // Twice 2^31 bytes; a second sync sample of the same size.

@@ -1,9 +1,15 @@
 //! The rules of recording, without I/O: the sample index, the writer, rotation, drift, retention,
 //! the journal and how it is read back after a power cut.
 
+pub mod chain;
 pub mod directory;
+pub mod drift;
 pub mod index;
+pub mod journal;
 pub mod recovery;
+pub mod reorder;
+pub mod rotation;
+pub mod writer;
 
 use crate::h264::VideoSampleEntry;
 use crate::time::{Duration90k, Wall90k};

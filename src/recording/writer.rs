@@ -1,0 +1,460 @@
+//! One recording being made: its index, its place in time, its hash.
+//!
+//! The owner (one for each stream that records) gives the writer each sample's facts ([`Writer::add`])
+//! and, separately, the bytes as they are handed to the disk ([`Writer::written`]): frames gather in
+//! between. A sample's duration is known when the next one comes, so the newest sample is in the
+//! index only then; the last one's comes from the first of the next recording or, at the end of a
+//! run, is taken to be that of the sample before.
+//!
+//! The journal takes from the writer what a recording would be if nothing more of it came
+//! ([`super::journal::Journal::checkpoint`]): the samples that are wholly written and whose duration is
+//! known, and the hash of all bytes written. So recovery never has to guess; a power cut costs the
+//! newest frame in addition to what was not synced.
+//!
+//! The writer refuses ([`WriterError`]) to begin without a sync sample and to grow past its limits, and
+//! asks for a new run where time breaks. It does no I/O and allocates only as its index grows.
+
+use super::drift::{Drift, Lost};
+use super::index::{self, Cursor, IndexEncoder, Sample};
+use super::reorder::{GUESSED_DURATION_90K, Reorder};
+use super::{GapCause, OpenId, Recording, RecordingId, chain, rotation};
+use crate::h264::VideoSampleEntry;
+use crate::time::{Duration90k, Wall90k};
+use std::fmt;
+use std::sync::Arc;
+use xxhash_rust::xxh3::Xxh3;
+
+/// An index may become this large; at 240 frames a second that takes 15 minutes and 4 bytes a frame.
+pub const MAX_INDEX_BYTES: usize = 1 << 20;
+
+/// What is carried from one recording of a run to the next. A run has no gap within.
+#[derive(Clone, Debug)]
+pub struct Run {
+    offset: u32,
+    reorder: Reorder,
+    drift: Drift,
+    /// The size of the last index: what to make room for.
+    index_bytes: usize,
+}
+
+impl Run {
+    /// A new run: a stream begins, or goes on after a gap. `not_before` is the end of the stream's last
+    /// recording.
+    pub fn new(not_before: Option<Wall90k>) -> Run {
+        Run {
+            offset: 0,
+            reorder: Reorder::default(),
+            drift: Drift::new(not_before),
+            index_bytes: 0,
+        }
+    }
+
+    /// The run offset of its next recording.
+    pub fn offset(&self) -> u32 {
+        self.offset
+    }
+}
+
+/// What a recording starts with.
+#[derive(Debug)]
+pub struct Start {
+    pub id: RecordingId,
+    pub open: OpenId,
+    pub run: Run,
+    pub sample_entry: Arc<VideoSampleEntry>,
+    /// The chain hash of the stream's recording before it; zeros for the first.
+    pub prev_chain_hash: [u8; 32],
+    pub clock_untrusted: bool,
+}
+
+/// A sample as it comes from the stream.
+#[derive(Clone, Copy, Debug)]
+pub struct NewSample {
+    /// When it is to be presented: RTP timestamp, unwrapped.
+    pub pts: i64,
+    /// Its size, never zero.
+    pub bytes: u32,
+    pub is_sync: bool,
+    /// When its last byte was received.
+    pub arrival: Wall90k,
+}
+
+/// Why a sample was not added. The writer is as it was before.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WriterError {
+    #[error("a recording begins with a sync sample")]
+    NotSync,
+    #[error("a sample without bytes")]
+    Empty,
+    /// Finish it and the run; [`super::rotation::Rotation`] should have said so before.
+    #[error("the recording is as large as it may be")]
+    Full,
+    /// Finish it and begin a new run with this sample, or the next that is a sync sample.
+    #[error("{reason}")]
+    NewRun { cause: GapCause, reason: String },
+    /// Only by [`Writer::finish`].
+    #[error("not all of its bytes were handed to the disk, or it has no samples")]
+    Unfinished,
+}
+
+/// See the module.
+pub struct Writer {
+    id: RecordingId,
+    open: OpenId,
+    sample_entry: Arc<VideoSampleEntry>,
+    prev_chain_hash: [u8; 32],
+    clock_untrusted: bool,
+    run: Run,
+    /// All samples but the newest.
+    index: Vec<u8>,
+    encoder: IndexEncoder,
+    last_duration_90k: i32,
+    newest: Option<Newest>,
+    first_dts: i64,
+    samples: u32,
+    sync_samples: u32,
+    bytes: u32,
+    /// The bytes that were handed to the disk, and their hash.
+    written: u32,
+    hasher: Box<Xxh3>,
+    /// The samples of the index that are wholly written.
+    covered: Cursor,
+    journaled: Journaled,
+}
+
+/// The sample whose duration is not known yet.
+#[derive(Clone, Copy, Debug)]
+struct Newest {
+    dts: i64,
+    composition_offset_90k: i32,
+    bytes: u32,
+    is_sync: bool,
+}
+
+/// What the journal has of a recording.
+#[derive(Clone, Copy, Debug, Default)]
+struct Journaled {
+    /// The segment whose records make up a whole.
+    segment: Option<u64>,
+    index_bytes: usize,
+    written: u32,
+}
+
+/// What a recording would be if nothing more of it came.
+#[derive(Debug)]
+pub(super) struct Checkpoint<'a> {
+    pub writer: &'a Writer,
+    /// Where `index` begins; 0 for all of it.
+    pub index_from: usize,
+    /// Of the samples that are wholly written.
+    pub index: &'a [u8],
+    pub start: Wall90k,
+    pub error: Duration90k,
+    pub written: u32,
+    /// XXH3-128 of the bytes written.
+    pub digest: [u8; 16],
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer")
+            .field("id", &self.id)
+            .field("samples", &self.samples)
+            .field("bytes", &self.bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Writer {
+    pub fn start(s: Start) -> Writer {
+        let mut run = s.run;
+        run.reorder.raise_depth(s.sample_entry.reorder_frames);
+        let mut index = Vec::with_capacity(run.index_bytes + run.index_bytes / 8);
+        let encoder = IndexEncoder::new(&mut index, run.reorder.depth() > 0);
+        Writer {
+            id: s.id,
+            open: s.open,
+            sample_entry: s.sample_entry,
+            prev_chain_hash: s.prev_chain_hash,
+            clock_untrusted: s.clock_untrusted,
+            run,
+            index,
+            encoder,
+            last_duration_90k: GUESSED_DURATION_90K as i32,
+            newest: None,
+            first_dts: 0,
+            samples: 0,
+            sync_samples: 0,
+            bytes: 0,
+            written: 0,
+            hasher: Box::new(Xxh3::new()),
+            covered: Cursor::default(),
+            journaled: Journaled::default(),
+        }
+    }
+
+    /// Adds a sample, in decoding order.
+    pub fn add(&mut self, s: NewSample) -> Result<(), WriterError> {
+        if s.bytes == 0 {
+            return Err(WriterError::Empty);
+        }
+        if self.newest.is_none() && !s.is_sync {
+            return Err(WriterError::NotSync);
+        }
+        let bytes = self
+            .bytes
+            .checked_add(s.bytes)
+            .filter(|&b| b <= rotation::MAX_SAMPLE_FILE_BYTES)
+            .filter(|_| self.index.len() < MAX_INDEX_BYTES)
+            .ok_or(WriterError::Full)?;
+
+        let mut reorder = self.run.reorder;
+        let times = reorder.next(s.pts).map_err(|d| WriterError::NewRun {
+            cause: GapCause::Camera,
+            reason: d.to_string(),
+        })?;
+        if self.newest.is_none() {
+            self.first_dts = times.dts_90k;
+        }
+        let media = Duration90k(times.dts_90k.saturating_sub(self.first_dts));
+        let duration = match &self.newest {
+            None => 0,
+            Some(n) => duration_between(n.dts, times.dts_90k)?,
+        };
+        self.run
+            .drift
+            .arrived(media, s.arrival)
+            .map_err(|l| new_run(&l))?;
+
+        // Nothing fails from here on.
+        self.run.reorder = reorder;
+        self.push_newest(duration);
+        self.newest = Some(Newest {
+            dts: times.dts_90k,
+            composition_offset_90k: times.composition_offset_90k,
+            bytes: s.bytes,
+            is_sync: s.is_sync,
+        });
+        self.samples += 1;
+        self.sync_samples += u32::from(s.is_sync);
+        self.bytes = bytes;
+        Ok(())
+    }
+
+    /// Puts the newest sample into the index, now that its duration is known.
+    fn push_newest(&mut self, duration_90k: i32) {
+        let Some(n) = self.newest.take() else {
+            return;
+        };
+        if n.composition_offset_90k != 0 && !self.encoder.has_composition_offsets() {
+            self.begin_composition_offsets();
+        }
+        self.encoder.add(
+            &mut self.index,
+            &Sample {
+                media_start_90k: 0,
+                duration_90k,
+                composition_offset_90k: n.composition_offset_90k,
+                offset: 0,
+                bytes: n.bytes,
+                is_sync: n.is_sync,
+            },
+        );
+        self.last_duration_90k = duration_90k;
+    }
+
+    /// Encodes the index once more, with composition offsets: the stream turned out to reorder.
+    fn begin_composition_offsets(&mut self) {
+        let mut index = Vec::with_capacity(self.index.len() * 2);
+        let mut encoder = IndexEncoder::new(&mut index, true);
+        for s in index::samples(&self.index).map_while(Result::ok) {
+            encoder.add(&mut index, &s);
+        }
+        self.index = index;
+        self.encoder = encoder;
+        self.covered = Cursor::default();
+        self.journaled = Journaled::default();
+    }
+
+    /// These bytes are handed to the disk: the samples' own, in order, in pieces of any size.
+    pub fn written(&mut self, bytes: &[u8]) {
+        debug_assert!(bytes.len() as u64 + u64::from(self.written) <= u64::from(self.bytes));
+        self.written = self.written.saturating_add(bytes.len() as u32);
+        self.hasher.update(bytes);
+    }
+
+    /// What is new since the last checkpoint in the journal's segment, or all if there was none in it.
+    /// `None` if nothing is new.
+    pub(super) fn checkpoint(&mut self, segment: u64) -> Option<Checkpoint<'_>> {
+        let mut next = self.covered;
+        while let Some(Ok(s)) = next.next(&self.index) {
+            if s.offset + s.bytes > self.written {
+                break;
+            }
+            self.covered = next;
+        }
+        if self.covered.position() == 0 {
+            return None;
+        }
+        let index_from = if self.journaled.segment == Some(segment) {
+            self.journaled.index_bytes
+        } else {
+            0
+        };
+        let is_new = index_from < self.covered.position() || self.journaled.written < self.written;
+        if !is_new && self.journaled.segment == Some(segment) {
+            return None;
+        }
+        self.journaled = Journaled {
+            segment: Some(segment),
+            index_bytes: self.covered.position(),
+            written: self.written,
+        };
+        Some(Checkpoint {
+            index_from,
+            index: &self.index[index_from..self.covered.position()],
+            start: self.run.drift.start(),
+            error: self.run.drift.error(),
+            written: self.written,
+            digest: self.hasher.digest128().to_be_bytes(),
+            writer: self,
+        })
+    }
+
+    /// Ends the recording. `next_pts` is the PTS of the sample that follows in the run; without one (the
+    /// run ends too) the last sample lasts as long as the one before it. All bytes must have been
+    /// handed over.
+    pub fn finish(
+        mut self,
+        next_pts: Option<i64>,
+        end_reason: &str,
+    ) -> Result<(Recording, Run), WriterError> {
+        let Some(newest) = self.newest else {
+            return Err(WriterError::Unfinished);
+        };
+        if self.written != self.bytes {
+            return Err(WriterError::Unfinished);
+        }
+        let mut reorder = self.run.reorder;
+        let duration = next_pts
+            .and_then(|pts| reorder.next(pts).ok())
+            .and_then(|t| duration_between(newest.dts, t.dts_90k).ok())
+            .unwrap_or(self.last_duration_90k);
+        self.push_newest(duration);
+        let media = newest.dts.saturating_sub(self.first_dts) + i64::from(duration);
+        let start = self.run.drift.start();
+        let wall_duration = self.run.drift.end_recording(Duration90k(media));
+        let mut recording = Recording {
+            id: self.id,
+            open: self.open,
+            run_offset: self.run.offset,
+            start,
+            wall_duration,
+            media_duration: Duration90k(media),
+            clock_untrusted: self.clock_untrusted,
+            sample_file_bytes: self.bytes,
+            video_samples: self.samples,
+            video_sync_samples: self.sync_samples,
+            sample_entry: self.sample_entry,
+            index: self.index,
+            data_hash: self.hasher.digest128().to_be_bytes(),
+            chain_hash: [0; 32],
+            end_reason: end_reason.into(),
+        };
+        recording.chain_hash = chain::hash(&self.prev_chain_hash, &recording);
+        self.run.offset += 1;
+        self.run.index_bytes = recording.index.len();
+        Ok((recording, self.run))
+    }
+
+    /// The clock, not trusted so far, was set by `by`: the recording and its run move and are trusted from
+    /// now on. `not_before` is the end of the stream's recording before the run, as it is now.
+    pub fn restamp(&mut self, by: Duration90k, not_before: Option<Wall90k>) {
+        self.run.drift.restamp(by, not_before);
+        self.clock_untrusted = false;
+        self.journaled.segment = None; // Tell all of it again.
+    }
+
+    pub fn id(&self) -> RecordingId {
+        self.id
+    }
+
+    pub fn open(&self) -> OpenId {
+        self.open
+    }
+
+    pub fn run_offset(&self) -> u32 {
+        self.run.offset
+    }
+
+    pub fn sample_entry(&self) -> &Arc<VideoSampleEntry> {
+        &self.sample_entry
+    }
+
+    pub fn clock_untrusted(&self) -> bool {
+        self.clock_untrusted
+    }
+
+    /// From the first sample's decoding time to the newest one's.
+    pub fn media_duration(&self) -> Duration90k {
+        Duration90k(
+            self.newest
+                .map_or(0, |n| n.dts.saturating_sub(self.first_dts)),
+        )
+    }
+
+    /// Samples added.
+    pub fn samples(&self) -> u32 {
+        self.samples
+    }
+
+    /// The bytes of the samples added.
+    pub fn bytes(&self) -> u32 {
+        self.bytes
+    }
+
+    /// How many of them were handed to the disk.
+    pub fn bytes_written(&self) -> u32 {
+        self.written
+    }
+
+    /// When it started, as far as is known; a run's first recording may still move back a little.
+    /// Before the first sample: meaningless.
+    pub fn start_time(&self) -> Wall90k {
+        self.run.drift.start()
+    }
+}
+
+fn duration_between(dts: i64, next: i64) -> Result<i32, WriterError> {
+    // The reordering keeps them apart by at least one and less than two minutes.
+    i32::try_from(next.saturating_sub(dts))
+        .ok()
+        .filter(|&d| d > 0)
+        .ok_or_else(|| WriterError::NewRun {
+            cause: GapCause::Camera,
+            reason: "the camera's timestamps cannot be".into(),
+        })
+}
+
+fn new_run(l: &Lost) -> WriterError {
+    let error = Duration90k(l.error.0.saturating_abs());
+    let (cause, reason) = match (l.is_sudden, l.error < Duration90k::ZERO) {
+        (true, true) => (
+            GapCause::Clock,
+            format!("the clock was stepped back by {error}"),
+        ),
+        (true, false) => (
+            GapCause::Clock,
+            format!("the clock was stepped ahead by {error}"),
+        ),
+        (false, true) => (
+            GapCause::Camera,
+            format!("the camera's clock is fast by {error}"),
+        ),
+        (false, false) => (
+            GapCause::Camera,
+            format!("the camera's clock is slow by {error}"),
+        ),
+    };
+    WriterError::NewRun { cause, reason }
+}
