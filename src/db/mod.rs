@@ -2,6 +2,15 @@
 //!
 //! A [`Database`] is owned by one thread; it answers [`Request`]s one after another.
 
+mod configure;
+mod database;
+mod flush;
+mod restamp;
+mod upgrade;
+
+pub use database::{Database, FILE_NAME, LOCK_NAME, Mode, memory};
+pub use upgrade::{Progress, VERSION, upgrade};
+
 use crate::config::{CameraConfig, Transport};
 use crate::recording::{DirId, Gap, OpenId, Recording, RecordingId, StreamId};
 use crate::time::{Duration90k, Wall90k};
@@ -240,7 +249,17 @@ impl From<rusqlite::Error> for Error {
                 Error::Corrupt(error.to_string())
             }
             Some(ErrorCode::ReadOnly) => Error::ReadOnly,
-            _ => Error::Sqlite(error),
+            Some(_) => Error::Sqlite(error),
+            None => match error {
+                // A row with a value that no column of ours can have.
+                rusqlite::Error::FromSqlConversionFailure(..)
+                | rusqlite::Error::IntegralValueOutOfRange(..)
+                | rusqlite::Error::InvalidColumnType(..) => Error::Corrupt(error.to_string()),
+                error => Error::Sqlite(error),
+            },
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

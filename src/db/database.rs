@@ -1,0 +1,299 @@
+//! A database that is open: how it is found, created, locked and asked.
+
+use super::{Error, Reply, Request, configure, flush, upgrade};
+use crate::h264::VideoSampleEntry;
+use crate::recording::OpenId;
+use nix::fcntl::{Flock, FlockArg};
+use rand_core::{RngCore, SeedableRng};
+use rand_pcg::Pcg64;
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use std::collections::HashMap;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// The database's file within its folder. SQLite keeps `db-wal` and `db-shm` beside it.
+pub const FILE_NAME: &str = "db";
+
+/// The file whose lock says that somebody writes to the database. It stays empty.
+pub const LOCK_NAME: &str = "lock";
+
+/// `pragma application_id`: "MNVR".
+pub(super) const APPLICATION_ID: u32 = 0x4d4e_5652;
+
+/// How long to wait for another connection's short lock before giving up.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The most bytes of pages that a connection keeps in memory, in KiB.
+const CACHE_KIB: u32 = 2048;
+
+/// The write-ahead log is brought into the database when it has grown to so many pages. A page that
+/// many commits change is then written there once; see design/schema.md for what that saves.
+const CHECKPOINT_PAGES: u32 = 1000;
+
+/// A write-ahead log that a long reader let grow is cut to this size afterwards.
+const WAL_BYTES_KEPT: u32 = 8 << 20;
+
+/// The most sample entries whose ids are kept in memory; past it, all are forgotten and read again.
+const MAX_ENTRIES_CACHED: usize = 256;
+
+/// What a database is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// The daemon and `check --repair`: one at a time.
+    ReadWrite,
+    /// Works beside a daemon. [`Request::Start`] tells what is there and changes nothing; other
+    /// requests are refused.
+    ReadOnly,
+    /// Like [`Mode::ReadWrite`], and makes the folder and the database where there is none.
+    Create,
+}
+
+/// An open database. One thread owns it.
+pub struct Database {
+    pub(super) connection: Connection,
+    mode: Mode,
+    open: Option<OpenId>,
+    /// Makes UUIDs. Not the operating system's, so that a simulation is repeatable.
+    rng: Pcg64,
+    entries: SampleEntryIds,
+    /// Held as long as this lives.
+    _lock: Option<Flock<File>>,
+}
+
+/// A database in memory, which lives as long as the handle: a [`Request::Start`] more is a restart.
+pub fn memory(seed: u128) -> Result<Database, Error> {
+    let mut connection = Connection::open_in_memory()?;
+    prepare(&connection)?;
+    let mut rng = Pcg64::from_seed(spread(seed));
+    upgrade::create(&mut connection, new_uuid(&mut rng))?;
+    Ok(Database {
+        connection,
+        mode: Mode::ReadWrite,
+        open: None,
+        rng,
+        entries: SampleEntryIds::default(),
+        _lock: None,
+    })
+}
+
+impl Database {
+    /// Opens the database in the folder `db_dir`. `seed` must be fresh from the operating system
+    /// but for tests: UUIDs are made of it.
+    pub fn open(db_dir: &Path, mode: Mode, seed: u128) -> Result<Database, Error> {
+        let mut rng = Pcg64::from_seed(spread(seed));
+        let (mut connection, lock) = connect(db_dir, mode)?;
+        match upgrade::state(&connection, db_dir)? {
+            upgrade::State::Current => {}
+            upgrade::State::Empty if mode == Mode::Create => {
+                upgrade::create(&mut connection, new_uuid(&mut rng))?;
+            }
+            upgrade::State::Empty => return Err(Error::Missing(db_dir.to_owned())),
+            upgrade::State::Old { found } => {
+                return Err(Error::OldSchema {
+                    found,
+                    wanted: upgrade::VERSION,
+                });
+            }
+        }
+        Ok(Database {
+            connection,
+            mode,
+            open: None,
+            rng,
+            entries: SampleEntryIds::default(),
+            _lock: lock,
+        })
+    }
+
+    /// Answers a request, in one transaction: after an error nothing has changed.
+    pub fn handle(&mut self, request: Request) -> Result<Reply, Error> {
+        if self.mode == Mode::ReadOnly {
+            return match request {
+                Request::Start { .. } => Ok(Reply::Snapshot(Box::new(self.snapshot()?))),
+                _ => Err(Error::ReadOnly),
+            };
+        }
+        match request {
+            Request::Start {
+                wall,
+                sample_dirs,
+                cameras,
+            } => {
+                let mut rng = self.rng.clone();
+                let tx = self.transaction()?;
+                let began = configure::start(&tx, wall)?;
+                let notes = configure::bring_in(&tx, &sample_dirs, &cameras, &mut rng)?;
+                let snapshot = configure::snapshot(&tx, began, notes)?;
+                tx.commit()?;
+                self.rng = rng;
+                self.open = Some(snapshot.open);
+                Ok(Reply::Snapshot(Box::new(snapshot)))
+            }
+            Request::Configure {
+                wall: _,
+                sample_dirs,
+                cameras,
+            } => {
+                self.open.ok_or(Error::NotStarted)?;
+                let mut rng = self.rng.clone();
+                let tx = self.transaction()?;
+                let began = configure::began(&tx)?;
+                let notes = configure::bring_in(&tx, &sample_dirs, &cameras, &mut rng)?;
+                let snapshot = configure::snapshot(&tx, began, notes)?;
+                tx.commit()?;
+                self.rng = rng;
+                Ok(Reply::Snapshot(Box::new(snapshot)))
+            }
+            Request::Flush(request) => {
+                let open = self.open.ok_or(Error::NotStarted)?;
+                let mut entries = std::mem::take(&mut self.entries);
+                let tx = self.transaction()?;
+                let flushed = flush::flush(&tx, &mut entries, open, &request)?;
+                tx.commit()?;
+                self.entries = entries;
+                Ok(Reply::Flushed(Box::new(flushed)))
+            }
+            Request::DirAttached { dir } => {
+                let tx = self.transaction()?;
+                configure::dir_attached(&tx, dir)?;
+                tx.commit()?;
+                Ok(Reply::Done)
+            }
+        }
+    }
+
+    /// Whether this connection may write.
+    pub fn is_read_only(&self) -> bool {
+        self.mode == Mode::ReadOnly
+    }
+
+    pub(super) fn transaction(&mut self) -> Result<Transaction<'_>, Error> {
+        if self.mode == Mode::ReadOnly {
+            return Err(Error::ReadOnly);
+        }
+        Ok(self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?)
+    }
+}
+
+/// The rows of sample entries that were seen, so that a flush need not look each up.
+#[derive(Default)]
+pub(super) struct SampleEntryIds(HashMap<Arc<VideoSampleEntry>, i64>);
+
+impl SampleEntryIds {
+    pub(super) fn get(&self, entry: &Arc<VideoSampleEntry>) -> Option<i64> {
+        self.0.get(entry).copied()
+    }
+
+    pub(super) fn insert(&mut self, entry: &Arc<VideoSampleEntry>, id: i64) {
+        if self.0.len() >= MAX_ENTRIES_CACHED {
+            self.0.clear();
+        }
+        self.0.insert(Arc::clone(entry), id);
+    }
+}
+
+/// The seed of a generator whose state is 256 bits.
+fn spread(seed: u128) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    bytes[..16].copy_from_slice(&seed.to_le_bytes());
+    bytes
+}
+
+/// A version 4 UUID (RFC 9562 section 5.4).
+pub(super) fn new_uuid(rng: &mut Pcg64) -> Uuid {
+    let mut bytes = [0; 16];
+    rng.fill_bytes(&mut bytes);
+    uuid::Builder::from_random_bytes(bytes).into_uuid()
+}
+
+/// Takes the lock that `mode` needs and opens the file, whatever is in it.
+pub(super) fn connect(
+    db_dir: &Path,
+    mode: Mode,
+) -> Result<(Connection, Option<Flock<File>>), Error> {
+    let file = db_dir.join(FILE_NAME);
+    if mode == Mode::Create {
+        make_dir(db_dir)?;
+    }
+    if mode != Mode::Create && !file.try_exists().map_err(|e| io_error(&file, e))? {
+        return Err(Error::Missing(db_dir.to_owned()));
+    }
+    let lock = match mode {
+        Mode::ReadOnly => None,
+        Mode::ReadWrite | Mode::Create => Some(take_lock(db_dir)?),
+    };
+    if mode == Mode::Create {
+        // Before SQLite does it, which would let others read it. Its -wal and -shm files take after
+        // it.
+        private_file(&file)?;
+    }
+    let access = match mode {
+        Mode::ReadOnly => OpenFlags::SQLITE_OPEN_READ_ONLY,
+        Mode::ReadWrite | Mode::Create => OpenFlags::SQLITE_OPEN_READ_WRITE,
+    };
+    let connection = Connection::open_with_flags(&file, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    prepare(&connection)?;
+    if mode != Mode::ReadOnly {
+        connection.pragma_update(None, "journal_mode", "wal")?;
+    }
+    Ok((connection, lock))
+}
+
+/// Sets what SQLite forgets when a connection ends.
+fn prepare(connection: &Connection) -> Result<(), Error> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    // A commit that was answered survives a power cut: each syncs the write-ahead log.
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    connection.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT)?;
+    connection.pragma_update(None, "cache_size", -i64::from(CACHE_KIB))?;
+    connection.pragma_update(None, "temp_store", "memory")?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.pragma_update(None, "cell_size_check", true)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+/// Makes the folder and those above it that are missing, each for its owner only.
+fn make_dir(dir: &Path) -> Result<(), Error> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(|e| io_error(dir, e))
+}
+
+fn take_lock(db_dir: &Path) -> Result<Flock<File>, Error> {
+    let path = db_dir.join(LOCK_NAME);
+    let file = private_file(&path)?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
+        nix::errno::Errno::EWOULDBLOCK => Error::Locked(db_dir.to_owned()),
+        errno => io_error(&path, errno.into()),
+    })
+}
+
+/// Opens a file for writing, making it for its owner only if it isn't there.
+fn private_file(path: &Path) -> Result<File, Error> {
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(|e| io_error(path, e))
+}
+
+fn io_error(path: &Path, error: io::Error) -> Error {
+    Error::Io {
+        path: PathBuf::from(path),
+        error,
+    }
+}

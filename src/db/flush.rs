@@ -1,0 +1,404 @@
+//! A commit of the steady state: what was recorded goes in, what is given up becomes garbage.
+
+use super::configure::totals;
+use super::database::SampleEntryIds;
+use super::{Delete, Error, Flush, Flushed, Garbage, MAX_DELETED_PER_FLUSH, restamp};
+use crate::h264::VideoSampleEntry;
+use crate::recording::{DirId, Gap, OpenId, Recording, RecordingId, StreamId};
+use crate::time::Wall90k;
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Does all that `request` says, in the order of its fields.
+pub(super) fn flush(
+    tx: &Transaction,
+    entries: &mut SampleEntryIds,
+    open: OpenId,
+    request: &Flush,
+) -> Result<Flushed, Error> {
+    for (dir, recording) in &request.recordings {
+        insert_recording(tx, entries, *dir, recording)?;
+    }
+    for gap in &request.gaps {
+        insert_gap(tx, open, gap)?;
+    }
+    if let Some(by) = request.restamp {
+        restamp::restamp(tx, open, by)?;
+    }
+    let garbage = delete(tx, &request.delete)?;
+    for id in &request.unlinked {
+        tx.prepare_cached("delete from garbage where stream_id = ?1 and sequence = ?2")?
+            .execute(params![id.stream.0, id.sequence])?;
+    }
+    tx.prepare_cached("update open set last_90k = ?2, clean = ?3 where id = ?1")?
+        .execute(params![open.0, request.wall.0, request.clean_shutdown])?;
+    Ok(Flushed {
+        garbage,
+        totals: all_totals(tx)?,
+    })
+}
+
+fn all_totals(connection: &Connection) -> Result<Vec<(StreamId, super::StreamTotals)>, Error> {
+    let mut select = connection.prepare_cached("select id from stream order by id")?;
+    let ids = select
+        .query_map([], |r| r.get(0).map(StreamId))?
+        .collect::<Result<Vec<_>, _>>()?;
+    ids.into_iter()
+        .map(|id| Ok((id, totals(connection, id)?)))
+        .collect()
+}
+
+/// How far a stream has got, as its row says.
+struct Position {
+    next_sequence: u32,
+    media_duration: i64,
+    runs: i64,
+}
+
+fn position(tx: &Transaction, stream: StreamId) -> Result<Position, Error> {
+    tx.prepare_cached("select next_sequence, media_duration_90k, runs from stream where id = ?1")?
+        .query_row([stream.0], |r| {
+            Ok(Position {
+                next_sequence: r.get(0)?,
+                media_duration: r.get(1)?,
+                runs: r.get(2)?,
+            })
+        })
+        .optional()?
+        .ok_or(Error::UnknownStream(stream))
+}
+
+fn insert_recording(
+    tx: &Transaction,
+    entries: &mut SampleEntryIds,
+    dir: DirId,
+    r: &Recording,
+) -> Result<(), Error> {
+    let at = position(tx, r.id.stream)?;
+    if r.id.sequence < at.next_sequence {
+        return Err(Error::DuplicateRecording(r.id));
+    }
+    require_dir(tx, dir)?;
+    let entry = entry_id(tx, entries, &r.sample_entry)?;
+    tx.prepare_cached(
+        "insert into recording_index (video_index, data_hash, chain_hash) values (?1, ?2, ?3)",
+    )?
+    .execute(params![r.index, r.data_hash, r.chain_hash])?;
+    let index_id = tx.last_insert_rowid();
+    tx.prepare_cached(
+        "insert into recording (stream_id, sequence, dir_id, open_id, run_offset, start_90k,
+           wall_duration_90k, media_duration_90k, clock_untrusted, sample_file_bytes,
+           video_samples, video_sync_samples, video_sample_entry_id, prev_media_duration_90k,
+           prev_runs, end_reason, index_id)
+         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+    )?
+    .execute(params![
+        r.id.stream.0,
+        r.id.sequence,
+        dir.0,
+        r.open.0,
+        r.run_offset,
+        r.start.0,
+        r.wall_duration.0,
+        r.media_duration.0,
+        r.clock_untrusted,
+        r.sample_file_bytes,
+        r.video_samples,
+        r.video_sync_samples,
+        entry,
+        at.media_duration,
+        at.runs,
+        Some(r.end_reason.as_str()).filter(|s| !s.is_empty()),
+        index_id,
+    ])?;
+    tx.prepare_cached(
+        "update stream set next_sequence = ?2 + 1, media_duration_90k = media_duration_90k + ?3,
+           runs = runs + ?4, last_chain_hash = ?5 where id = ?1",
+    )?
+    .execute(params![
+        r.id.stream.0,
+        r.id.sequence,
+        r.media_duration.0,
+        r.run_offset == 0,
+        r.chain_hash
+    ])?;
+    // The lowest sequence number stays unless there was no recording.
+    tx.prepare_cached(
+        "insert into stream_dir (stream_id, dir_id, recordings, sample_file_bytes, duration_90k,
+           oldest_sequence)
+         values (?1, ?2, 1, ?3, ?4, ?5)
+         on conflict (stream_id, dir_id) do update set recordings = recordings + 1,
+           sample_file_bytes = sample_file_bytes + ?3, duration_90k = duration_90k + ?4",
+    )?
+    .execute(params![
+        r.id.stream.0,
+        dir.0,
+        r.sample_file_bytes,
+        r.wall_duration.0,
+        r.id.sequence
+    ])?;
+    Ok(())
+}
+
+fn require_dir(tx: &Transaction, dir: DirId) -> Result<(), Error> {
+    tx.prepare_cached("select 1 from sample_dir where id = ?1")?
+        .query_row([dir.0], |_| Ok(()))
+        .optional()?
+        .ok_or(Error::UnknownDir(dir))
+}
+
+fn entry_id(
+    tx: &Transaction,
+    entries: &mut SampleEntryIds,
+    entry: &Arc<VideoSampleEntry>,
+) -> Result<i64, Error> {
+    if let Some(id) = entries.get(entry) {
+        return Ok(id);
+    }
+    let e = entry.as_ref();
+    let all = params![
+        e.avcc,
+        e.rfc6381_codec,
+        e.width,
+        e.height,
+        e.pixel_h_spacing,
+        e.pixel_v_spacing,
+        e.reorder_frames
+    ];
+    tx.prepare_cached(
+        "insert into video_sample_entry (avcc, rfc6381_codec, width, height, pixel_h_spacing,
+           pixel_v_spacing, reorder_frames)
+         values (?1, ?2, ?3, ?4, ?5, ?6, ?7) on conflict do nothing",
+    )?
+    .execute(all)?;
+    let id = tx
+        .prepare_cached(
+            "select id from video_sample_entry where avcc = ?1 and rfc6381_codec = ?2
+               and width = ?3 and height = ?4 and pixel_h_spacing = ?5
+               and pixel_v_spacing = ?6 and reorder_frames = ?7",
+        )?
+        .query_row(all, |r| r.get(0))?;
+    entries.insert(entry, id);
+    Ok(id)
+}
+
+/// A gap that follows on one of the same cause and words extends it. One of no length says nothing
+/// and is left out.
+fn insert_gap(tx: &Transaction, open: OpenId, gap: &Gap) -> Result<(), Error> {
+    position(tx, gap.stream)?;
+    if gap.end <= gap.start {
+        return Ok(());
+    }
+    let extended = tx
+        .prepare_cached(
+            "update gap set end_90k = ?3 where stream_id = ?1 and end_90k = ?2 and open_id = ?4
+               and cause = ?5 and detail = ?6 and clock_untrusted = ?7",
+        )?
+        .execute(params![
+            gap.stream.0,
+            gap.start.0,
+            gap.end.0,
+            open.0,
+            gap.cause.as_str(),
+            gap.detail,
+            gap.clock_untrusted
+        ])?;
+    if extended == 0 {
+        tx.prepare_cached(
+            "insert into gap (stream_id, open_id, start_90k, end_90k, cause, detail,
+               clock_untrusted)
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )?
+        .execute(params![
+            gap.stream.0,
+            open.0,
+            gap.start.0,
+            gap.end.0,
+            gap.cause.as_str(),
+            gap.detail,
+            gap.clock_untrusted
+        ])?;
+    }
+    Ok(())
+}
+
+/// A recording that may be given up.
+struct Oldest {
+    id: RecordingId,
+    dir: DirId,
+    start: Wall90k,
+    end: Wall90k,
+    sample_file_bytes: i64,
+    index_id: i64,
+}
+
+fn delete(tx: &Transaction, wishes: &[Delete]) -> Result<Vec<Garbage>, Error> {
+    let mut garbage = Vec::new();
+    for wish in wishes {
+        match *wish {
+            Delete::StreamBytes { stream, bytes } => {
+                position(tx, stream)?;
+                let mut freed = 0;
+                while freed < bytes && garbage.len() < MAX_DELETED_PER_FLUSH {
+                    let Some(oldest) = oldest_of_stream(tx, stream)? else {
+                        break;
+                    };
+                    freed += oldest.sample_file_bytes;
+                    garbage.push(give_up(tx, &oldest)?);
+                }
+            }
+            Delete::StreamBefore { stream, before } => {
+                position(tx, stream)?;
+                while garbage.len() < MAX_DELETED_PER_FLUSH {
+                    match oldest_of_stream(tx, stream)? {
+                        Some(oldest) if oldest.end <= before => {
+                            garbage.push(give_up(tx, &oldest)?);
+                        }
+                        _ => break,
+                    }
+                }
+            }
+            Delete::DirBytes { dir, bytes } => delete_from_dir(tx, dir, bytes, &mut garbage)?,
+        }
+    }
+    let streams: BTreeSet<StreamId> = garbage.iter().map(|g| g.id.stream).collect();
+    for stream in streams {
+        forget_old_gaps(tx, stream)?;
+    }
+    Ok(garbage)
+}
+
+fn delete_from_dir(
+    tx: &Transaction,
+    dir: DirId,
+    bytes: i64,
+    garbage: &mut Vec<Garbage>,
+) -> Result<(), Error> {
+    require_dir(tx, dir)?;
+    let mut select =
+        tx.prepare_cached("select stream_id from stream_dir where dir_id = ?1 and recordings > 0")?;
+    let streams = select
+        .query_map([dir.0], |r| r.get(0).map(StreamId))?
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut candidates = Vec::new();
+    for stream in streams {
+        candidates.extend(oldest_in_dir(tx, stream, dir)?);
+    }
+    let mut freed = 0;
+    while freed < bytes && garbage.len() < MAX_DELETED_PER_FLUSH {
+        let Some(i) = (0..candidates.len()).min_by_key(|&i| candidates[i].start) else {
+            break;
+        };
+        let oldest = candidates.swap_remove(i);
+        freed += oldest.sample_file_bytes;
+        garbage.push(give_up(tx, &oldest)?);
+        candidates.extend(oldest_in_dir(tx, oldest.id.stream, dir)?);
+    }
+    Ok(())
+}
+
+/// The stream's recording with the lowest sequence number, wherever it lies.
+fn oldest_of_stream(tx: &Transaction, stream: StreamId) -> Result<Option<Oldest>, Error> {
+    select_oldest(
+        tx,
+        "select sequence, dir_id, start_90k, wall_duration_90k, sample_file_bytes, index_id
+         from recording where stream_id = ?1
+           and sequence >= (select min(oldest_sequence) from stream_dir
+                            where stream_id = ?1 and recordings > 0)
+         order by sequence limit 1",
+        stream,
+        None,
+    )
+}
+
+/// The stream's recording with the lowest sequence number of those in `dir`.
+fn oldest_in_dir(tx: &Transaction, stream: StreamId, dir: DirId) -> Result<Option<Oldest>, Error> {
+    select_oldest(
+        tx,
+        "select sequence, dir_id, start_90k, wall_duration_90k, sample_file_bytes, index_id
+         from recording where stream_id = ?1 and dir_id = ?2
+           and sequence >= (select oldest_sequence from stream_dir
+                            where stream_id = ?1 and dir_id = ?2)
+         order by sequence limit 1",
+        stream,
+        Some(dir),
+    )
+}
+
+fn select_oldest(
+    tx: &Transaction,
+    sql: &str,
+    stream: StreamId,
+    dir: Option<DirId>,
+) -> Result<Option<Oldest>, Error> {
+    let mut select = tx.prepare_cached(sql)?;
+    let mut rows = match dir {
+        Some(dir) => select.query(params![stream.0, dir.0])?,
+        None => select.query(params![stream.0])?,
+    };
+    let Some(r) = rows.next()? else {
+        return Ok(None);
+    };
+    let start: i64 = r.get(2)?;
+    let wall_duration: i64 = r.get(3)?;
+    Ok(Some(Oldest {
+        id: RecordingId {
+            stream,
+            sequence: r.get(0)?,
+        },
+        dir: DirId(r.get(1)?),
+        start: Wall90k(start),
+        end: Wall90k(start.saturating_add(wall_duration)),
+        sample_file_bytes: r.get(4)?,
+        index_id: r.get(5)?,
+    }))
+}
+
+/// Turns a recording's row into garbage.
+fn give_up(tx: &Transaction, oldest: &Oldest) -> Result<Garbage, Error> {
+    let garbage = Garbage {
+        dir: oldest.dir,
+        id: oldest.id,
+        sample_file_bytes: oldest.sample_file_bytes,
+    };
+    tx.prepare_cached("delete from recording_index where id = ?1")?
+        .execute([oldest.index_id])?;
+    tx.prepare_cached("delete from recording where stream_id = ?1 and sequence = ?2")?
+        .execute(params![oldest.id.stream.0, oldest.id.sequence])?;
+    tx.prepare_cached(
+        "update stream_dir set recordings = recordings - 1,
+           sample_file_bytes = sample_file_bytes - ?3, duration_90k = duration_90k - ?4,
+           oldest_sequence = ?5 + 1
+         where stream_id = ?1 and dir_id = ?2",
+    )?
+    .execute(params![
+        oldest.id.stream.0,
+        oldest.dir.0,
+        oldest.sample_file_bytes,
+        (oldest.end - oldest.start).0,
+        oldest.id.sequence
+    ])?;
+    tx.prepare_cached(
+        "insert into garbage (stream_id, sequence, dir_id, sample_file_bytes)
+         values (?1, ?2, ?3, ?4)",
+    )?
+    .execute(params![
+        oldest.id.stream.0,
+        oldest.id.sequence,
+        oldest.dir.0,
+        oldest.sample_file_bytes
+    ])?;
+    Ok(garbage)
+}
+
+/// Why there is nothing before the stream's first recording is of no interest any more; so there
+/// are never many more gaps than recordings.
+fn forget_old_gaps(tx: &Transaction, stream: StreamId) -> Result<(), Error> {
+    tx.prepare_cached(
+        "delete from gap where stream_id = ?1 and end_90k <=
+           (select min(start_90k) from recording where stream_id = ?1)",
+    )?
+    .execute([stream.0])?;
+    Ok(())
+}

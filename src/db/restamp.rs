@@ -1,0 +1,191 @@
+//! Putting times right once the clock is known: see [`super::Flush::restamp`].
+//!
+//! What moves keeps its order and its spacing. It never comes to lie upon another recording of its
+//! stream: it is pushed on past an earlier one, and cut short before a later one.
+
+use super::Error;
+use crate::recording::{OpenId, StreamId};
+use crate::time::Duration90k;
+use rusqlite::{OptionalExtension, Transaction, params};
+
+/// The most obstacles that one recording is pushed past. There is one, if any, unless the clock is
+/// off by much; then what is left of the overlap is cut.
+const MAX_PUSHES: u32 = 1000;
+
+/// A span of a stream, in ticks of wall time.
+#[derive(Clone, Copy)]
+struct Span {
+    start: i64,
+    end: i64,
+}
+
+/// A recording that stands where it is.
+struct Obstacle {
+    sequence: u32,
+    span: Span,
+}
+
+/// Moves what `open` made with an untrusted clock; it is trusted afterwards.
+pub(super) fn restamp(tx: &Transaction, open: OpenId, by: Duration90k) -> Result<(), Error> {
+    let mut select = tx.prepare(
+        "select distinct stream_id from recording where clock_untrusted = 1 and open_id = ?1
+         order by stream_id",
+    )?;
+    let streams = select
+        .query_map([open.0], |r| r.get(0).map(StreamId))?
+        .collect::<Result<Vec<_>, _>>()?;
+    for stream in streams {
+        move_recordings(tx, open, stream, by)?;
+    }
+    move_gaps(tx, open, by)
+}
+
+fn move_recordings(
+    tx: &Transaction,
+    open: OpenId,
+    stream: StreamId,
+    by: Duration90k,
+) -> Result<(), Error> {
+    // One after another: the list may be long, if the clock was not set for months.
+    let mut next: u32 = 0;
+    loop {
+        let row: Option<(u32, i64, i64, i64)> = tx
+            .prepare_cached(
+                "select sequence, dir_id, start_90k, wall_duration_90k from recording
+                 where clock_untrusted = 1 and open_id = ?1 and stream_id = ?2 and sequence >= ?3
+                 order by sequence limit 1",
+            )?
+            .query_row(params![open.0, stream.0, next], |r| {
+                Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?))
+            })
+            .optional()?;
+        let Some((sequence, dir, start, duration)) = row else {
+            return Ok(());
+        };
+        let wanted = start.saturating_add(by.0);
+        let span = fit(
+            tx,
+            open,
+            stream,
+            sequence,
+            Span {
+                start: wanted,
+                end: wanted.saturating_add(duration),
+            },
+        )?;
+        tx.prepare_cached(
+            "update recording set start_90k = ?3, wall_duration_90k = ?4, clock_untrusted = 0
+             where stream_id = ?1 and sequence = ?2",
+        )?
+        .execute(params![
+            stream.0,
+            sequence,
+            span.start,
+            span.end - span.start
+        ])?;
+        if span.end - span.start != duration {
+            tx.execute(
+                "update stream_dir set duration_90k = duration_90k + ?3
+                 where stream_id = ?1 and dir_id = ?2",
+                params![stream.0, dir, span.end - span.start - duration],
+            )?;
+        }
+        let Some(following) = sequence.checked_add(1) else {
+            return Ok(());
+        };
+        next = following;
+    }
+}
+
+/// The place nearest to `span`, not before it, where recording `sequence` lies on no other.
+fn fit(
+    tx: &Transaction,
+    open: OpenId,
+    stream: StreamId,
+    sequence: u32,
+    mut span: Span,
+) -> Result<Span, Error> {
+    for _ in 0..MAX_PUSHES {
+        let Some(obstacle) = obstacle(tx, open, stream, span)? else {
+            return Ok(span);
+        };
+        if obstacle.sequence < sequence {
+            let duration = span.end - span.start;
+            span.start = obstacle.span.end;
+            span.end = span.start.saturating_add(duration);
+        } else {
+            span.end = obstacle.span.start;
+            span.start = span.start.min(span.end);
+        }
+    }
+    span.end = span.start;
+    Ok(span)
+}
+
+/// A recording that stands and overlaps `span`, the latest of them.
+fn obstacle(
+    tx: &Transaction,
+    open: OpenId,
+    stream: StreamId,
+    span: Span,
+) -> Result<Option<Obstacle>, Error> {
+    let latest = tx
+        .prepare_cached(
+            "select sequence, start_90k, start_90k + wall_duration_90k from recording
+             where stream_id = ?1 and start_90k < ?2 and wall_duration_90k > 0
+               and not (clock_untrusted = 1 and open_id = ?3)
+             order by start_90k desc limit 1",
+        )?
+        .query_row(params![stream.0, span.end, open.0], |r| {
+            Ok(Obstacle {
+                sequence: r.get(0)?,
+                span: Span {
+                    start: r.get(1)?,
+                    end: r.get(2)?,
+                },
+            })
+        })
+        .optional()?;
+    Ok(latest.filter(|o| o.span.end > span.start))
+}
+
+/// Gaps move like recordings, and give way to them.
+fn move_gaps(tx: &Transaction, open: OpenId, by: Duration90k) -> Result<(), Error> {
+    let mut select = tx.prepare(
+        "select id, stream_id, start_90k, end_90k from gap
+         where clock_untrusted = 1 and open_id = ?1 order by id",
+    )?;
+    let gaps = select
+        .query_map([open.0], |r| {
+            Ok((
+                r.get::<_, i64>(0)?,
+                StreamId(r.get(1)?),
+                Span {
+                    start: r.get::<_, i64>(2)?.saturating_add(by.0),
+                    end: r.get::<_, i64>(3)?.saturating_add(by.0),
+                },
+            ))
+        })?
+        .collect::<Result<Vec<_>, _>>()?;
+    for (id, stream, mut span) in gaps {
+        for _ in 0..MAX_PUSHES {
+            match obstacle(tx, open, stream, span)? {
+                Some(o) if o.span.start > span.start => span.end = o.span.start,
+                Some(o) => span.start = o.span.end,
+                None => break,
+            }
+            if span.end <= span.start {
+                break;
+            }
+        }
+        if span.end <= span.start {
+            tx.execute("delete from gap where id = ?1", [id])?;
+        } else {
+            tx.execute(
+                "update gap set start_90k = ?2, end_90k = ?3, clock_untrusted = 0 where id = ?1",
+                params![id, span.start, span.end],
+            )?;
+        }
+    }
+    Ok(())
+}
