@@ -70,7 +70,7 @@ pub enum Error {
         code: u16,
         reason: String,
     },
-    /// No reply in [`super::client::STEP_LIMIT`].
+    /// No reply in [`STEP_LIMIT`](super::STEP_LIMIT).
     #[error("no reply to {step}")]
     Timeout { step: Method },
     /// What came is not RTSP or breaks its rules; `position` counts the bytes received on the

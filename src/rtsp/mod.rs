@@ -9,13 +9,19 @@
 //! multicast, and a stream whose framing is lost (reconnecting is quicker and safer than guessing).
 //! It never opens a socket, waits, asks for entropy, or puts a password into an error or a `Debug`.
 
+mod auth;
 mod client;
 mod error;
 pub mod framer;
+pub mod headers;
 pub mod message;
+mod port;
+pub mod sdp;
+mod url;
 
-pub use client::{
-    Client, ClientConfig, Counters, FIRST_PACKET_LIMIT, Output, Packet, PacketKind, STALL_LIMIT,
-    STEP_LIMIT, TEARDOWN_LIMIT, UdpTransport, VideoDescription,
-};
+pub use auth::{Algorithm, DigestInput, digest_response};
+pub use client::{Client, FIRST_PACKET_LIMIT, STALL_LIMIT, STEP_LIMIT, TEARDOWN_LIMIT};
 pub use error::{Blame, Error, Method};
+pub use port::{
+    ClientConfig, Counters, Output, Packet, PacketKind, UdpTransport, VideoDescription,
+};
