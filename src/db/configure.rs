@@ -370,6 +370,10 @@ fn streams(connection: &Connection, camera: i32) -> Result<Vec<Stream>, Error> {
         .collect::<Result<Vec<_>, _>>()?;
     for stream in &mut streams {
         stream.totals = totals(connection, stream.id)?;
+        stream.told_until = stream
+            .totals
+            .last_end
+            .max(last_gap_end(connection, stream.id)?);
     }
     Ok(streams)
 }
@@ -391,6 +395,7 @@ fn stream(r: &Row) -> rusqlite::Result<Stream> {
         retain_days: r.get(6)?,
         dir: DirId(r.get(7)?),
         totals: StreamTotals::default(),
+        told_until: None,
         next_sequence: r.get(8)?,
         last_chain_hash: r.get(9)?,
     })
@@ -429,6 +434,14 @@ fn last_end(connection: &Connection, stream: StreamId) -> Result<Option<Wall90k>
         )?
         .query_row([stream.0], |r| r.get(0))
         .optional()?;
+    Ok(end.map(Wall90k))
+}
+
+/// When the stream's latest gap ended.
+fn last_gap_end(connection: &Connection, stream: StreamId) -> Result<Option<Wall90k>, Error> {
+    let end: Option<i64> = connection
+        .prepare_cached("select max(end_90k) from gap where stream_id = ?1")?
+        .query_row([stream.0], |r| r.get(0))?;
     Ok(end.map(Wall90k))
 }
 

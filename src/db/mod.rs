@@ -118,6 +118,8 @@ pub struct Stream {
     /// Where its next recordings go. Its older ones may be elsewhere.
     pub dir: DirId,
     pub totals: StreamTotals,
+    /// Up to here its time line is told: the end of its last recording or gap.
+    pub told_until: Option<Wall90k>,
     /// The sequence number of its next recording.
     pub next_sequence: u32,
     /// The chain hash of its last recording; zeros before the first.

@@ -1,3 +1,448 @@
 //! The whole daemon as one state machine without I/O.
+//!
+//! [`Nvr`] takes an [`Event`] and the time and answers with [`Action`]s. It asks for no time, entropy,
+//! socket or file itself. Two shells drive it: [`crate::reactor`] for real, [`crate::sim`] in a seeded
+//! world. Read in this order: [`port`] (the border), this file (who gets what), [`stream`] with
+//! [`session`] and [`recorder`] (camera to recording), [`directory`] (recording to disk), [`commit`]
+//! (to the database, and deleting).
 
+mod backoff;
+mod buffers;
+mod clock;
+mod commit;
+mod directory;
+mod lifecycle;
+mod open_file;
+mod outbox;
 pub mod port;
+mod recorder;
+mod retention;
+mod session;
+mod status;
+mod stream;
+
+pub use recorder::{STREAM_BACKLOG_BYTES, TOTAL_BACKLOG_BYTES};
+pub use status::{DirStatus, Status, StreamStatus};
+
+use crate::config::Config;
+use crate::db;
+use crate::recording::{DirId, OpenId, StreamId};
+use crate::time::{Duration90k, Monotonic, Now, Wall90k};
+use buffers::Buffers;
+use clock::{Clock, ClockChange};
+use commit::Commit;
+use directory::{Outcome, SampleDirectory};
+use outbox::{Outbox, Owner, Purpose};
+use port::{Action, ConnId, Core, DbId, DiskError, DiskReply, Event, OpId, Severity};
+use rand_core::SeedableRng;
+use rand_pcg::Pcg32;
+use std::collections::{BTreeMap, BTreeSet};
+use stream::Stream;
+
+/// What every part of the core works with while it handles an event.
+struct Cx<'a> {
+    now: Now,
+    /// The recorder's wall time: `now.wall`, unless that cannot be trusted.
+    wall: Wall90k,
+    clock_trusted: bool,
+    /// The database keeps up: recordings may be begun.
+    database_ready: bool,
+    out: &'a mut Outbox,
+    rng: &'a mut Pcg32,
+    buffers: &'a mut Buffers,
+}
+
+/// How far the daemon has got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Nothing was asked yet.
+    New,
+    /// The database was asked for what there is.
+    Starting,
+    Running,
+    /// Ending in good order, until the deadline at most.
+    Stopping {
+        deadline: Monotonic,
+        said_goodbye: bool,
+    },
+    Stopped,
+}
+
+/// What a database request under way, other than a commit, is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum DbPurpose {
+    Start,
+    Configure,
+    DirAttached,
+}
+
+/// See the module.
+pub struct Nvr {
+    config: Config,
+    rng: Pcg32,
+    out: Outbox,
+    buffers: Buffers,
+    clock: Option<Clock>,
+    phase: Phase,
+    open: Option<OpenId>,
+    streams: BTreeMap<StreamId, Stream>,
+    dirs: BTreeMap<DirId, SampleDirectory>,
+    /// Cameras in the database's order, for the pages.
+    cameras: Vec<db::Camera>,
+    commit: Commit,
+    requests: BTreeMap<DbId, DbPurpose>,
+    /// The clock was set: so much is to be added to what was recorded before, once all of it is
+    /// durable.
+    restamp: Option<Duration90k>,
+    /// Directories that are full: to be freed with the next commit.
+    full: BTreeSet<DirId>,
+    /// The shell was told that all is set up.
+    told_ready: bool,
+    /// When something is to be done without an event; may be earlier than need be.
+    wake: Option<Monotonic>,
+    stats: Option<port::ReactorStats>,
+    started: Option<Now>,
+}
+
+/// Splits `self` into the context and what is beside it.
+macro_rules! cx {
+    ($self:ident, $now:expr) => {
+        Cx {
+            now: $now,
+            wall: $self.clock.as_ref().map_or($now.wall, |c| c.wall($now)),
+            clock_trusted: $self.clock.as_ref().is_some_and(Clock::is_trusted),
+            database_ready: $self.phase == Phase::Running && !$self.commit.is_overfull(),
+            out: &mut $self.out,
+            rng: &mut $self.rng,
+            buffers: &mut $self.buffers,
+        }
+    };
+}
+pub(crate) use cx;
+
+impl Nvr {
+    /// A daemon of this configuration; `seed` is where its jitter comes from. The first event, a
+    /// [`Event::Timeout`] at once, makes it begin.
+    pub fn new(config: Config, seed: u64) -> Nvr {
+        Nvr {
+            config,
+            rng: Pcg32::seed_from_u64(seed),
+            out: Outbox::default(),
+            buffers: Buffers::default(),
+            clock: None,
+            phase: Phase::New,
+            open: None,
+            streams: BTreeMap::new(),
+            dirs: BTreeMap::new(),
+            cameras: Vec::new(),
+            commit: Commit::new(Monotonic(0)),
+            requests: BTreeMap::new(),
+            restamp: None,
+            full: BTreeSet::new(),
+            told_ready: false,
+            wake: Some(Monotonic(0)),
+            stats: None,
+            started: None,
+        }
+    }
+
+    /// Something is to be done at `at`.
+    fn wake_at(&mut self, at: Option<Monotonic>) {
+        self.wake = [self.wake, at].into_iter().flatten().min();
+    }
+
+    /// Lets one stream's session do something.
+    fn with_stream(
+        &mut self,
+        now: Now,
+        id: StreamId,
+        f: impl FnOnce(
+            &mut session::Session,
+            &mut Cx<'_>,
+            &mut recorder::Recorder,
+            &mut SampleDirectory,
+        ) -> Result<(), session::Lost>,
+    ) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        let Some(dir) = self.dirs.get_mut(&stream.dir()) else {
+            return;
+        };
+        let mut cx = cx!(self, now);
+        stream.with_session(&mut cx, dir, f);
+        let wake = [stream.next_timeout(), dir.next_timeout()]
+            .into_iter()
+            .flatten()
+            .min();
+        self.wake_at(wake);
+    }
+
+    fn owner_stream(&self, conn: ConnId) -> Option<StreamId> {
+        match self.out.owner(conn)? {
+            Owner::Stream(id) => Some(id),
+            Owner::Http => None,
+        }
+    }
+
+    fn dispatch(&mut self, now: Now, event: Event<'_>) {
+        match event {
+            Event::Timeout => {}
+            Event::Resolved { lookup, result } => {
+                if let Some(id) = self.out.lookup_done(lookup) {
+                    self.with_stream(now, id, |s, cx, _, _| s.resolved(cx, lookup, result));
+                }
+            }
+            Event::Connected { conn } => {
+                if let Some(id) = self.owner_stream(conn) {
+                    self.with_stream(now, id, |s, cx, _, _| s.connected(cx, conn));
+                }
+            }
+            Event::Received { conn, bytes } => match self.out.owner(conn) {
+                Some(Owner::Stream(id)) => {
+                    self.with_stream(now, id, |s, cx, rec, dir| s.received(cx, bytes, rec, dir));
+                }
+                Some(Owner::Http) => {}
+                None => {}
+            },
+            Event::Datagram { conn, bytes, .. } => {
+                if let Some(id) = self.owner_stream(conn) {
+                    self.with_stream(now, id, |s, cx, rec, dir| {
+                        s.datagram(cx, conn, bytes, rec, dir);
+                        Ok(())
+                    });
+                }
+            }
+            Event::Drained { .. } => {}
+            Event::Closed { conn, reason } => {
+                let owner = self.out.owner(conn);
+                self.out.forget_conn(conn);
+                if let Some(Owner::Stream(id)) = owner {
+                    self.with_stream(now, id, |s, cx, _, _| s.closed(cx, conn, reason));
+                }
+            }
+            Event::UdpBound { rtp, rtcp, result } => {
+                if let Some(id) = self.owner_stream(rtp) {
+                    if result.is_err() {
+                        self.out.forget_conn(rtp);
+                        self.out.forget_conn(rtcp);
+                    }
+                    self.with_stream(now, id, |s, cx, _, _| s.udp_bound(cx, rtp, result));
+                }
+            }
+            Event::Accepted { conn, .. } => self.out.close(conn, false),
+            Event::Disk { op, result, buffer } => self.disk_done(now, op, result, buffer),
+            Event::Db { id, result } => self.db_done(now, id, result),
+            Event::Stats(stats) => self.stats = Some(stats.clone()),
+            Event::Reload(config) => self.reload(now, *config),
+            Event::Shutdown => self.shut_down(now),
+        }
+    }
+
+    fn disk_done(
+        &mut self,
+        now: Now,
+        op: OpId,
+        result: Result<DiskReply, DiskError>,
+        buffer: Option<Vec<u8>>,
+    ) {
+        let Some(pending) = self.out.disk_done(op) else {
+            return;
+        };
+        match pending.purpose {
+            Purpose::UnlinkGarbage if result.is_ok() => {
+                self.commit.unlinked_one(&mut self.out, pending.dir);
+                return;
+            }
+            Purpose::SyncGarbage if result.is_ok() => {
+                self.commit.unlinked_all(&mut self.out, pending.dir);
+                if self.commit.garbage_bytes(pending.dir) == 0 {
+                    self.space_was_made(now, pending.dir);
+                }
+                return;
+            }
+            _ => {}
+        }
+        let Some(dir) = self.dirs.get_mut(&pending.dir) else {
+            return;
+        };
+        let mut cx = cx!(self, now);
+        let outcome = dir.disk_done(&mut cx, pending.purpose, result, buffer);
+        let wake = dir.next_timeout();
+        self.wake_at(wake);
+        self.directory_outcome(now, pending.dir, outcome);
+    }
+
+    fn space_was_made(&mut self, now: Now, id: DirId) {
+        let Some(dir) = self.dirs.get_mut(&id) else {
+            return;
+        };
+        let mut cx = cx!(self, now);
+        dir.space_was_made(&mut cx);
+        dir.ask_space(&mut cx);
+    }
+
+    /// Acts on what came of a disk operation.
+    fn directory_outcome(&mut self, now: Now, id: DirId, outcome: Outcome) {
+        for durable in outcome.durable {
+            if let Some(stream) = self.streams.get_mut(&durable.recording.id.stream) {
+                stream.recorder.durable(&durable.recording);
+            }
+            durable.gap.into_iter().for_each(|g| self.commit.add_gap(g));
+            self.commit.add_recording(id, durable.recording);
+        }
+        if let Some(attached) = outcome.attached {
+            self.directory_attached(now, id, *attached);
+        }
+        if let Some(reason) = outcome.lost {
+            self.directory_lost(id, &reason);
+        }
+        if outcome.full && self.full.insert(id) {
+            let message = format!(
+                "the disk at {} is full; the oldest recordings on it are deleted",
+                self.dirs[&id].path().display()
+            );
+            self.out.log(Severity::Warning, "disk-full", message);
+            self.commit.hurry();
+            self.wake_at(Some(Monotonic(0)));
+        }
+    }
+
+    fn directory_lost(&mut self, id: DirId, reason: &str) {
+        self.commit.directory_lost(id);
+        self.full.remove(&id);
+        for stream in self.streams.values_mut().filter(|s| s.dir() == id) {
+            stream.recorder.abandon(reason);
+        }
+    }
+
+    /// Something happened to the clock.
+    fn clock_changed(&mut self, now: Now, change: ClockChange) {
+        let (severity, message) = match change {
+            ClockChange::Set(by) => {
+                self.restamp = Some(self.restamp.unwrap_or_default() + by);
+                (
+                    Severity::Notice,
+                    format!("the clock is set; what was recorded before is moved by {by}"),
+                )
+            }
+            ClockChange::Stepped(by) => {
+                (Severity::Warning, format!("the clock was stepped by {by}"))
+            }
+            ClockChange::Lost => (
+                Severity::Warning,
+                "the clock shows a time that cannot be; recording goes on without it".to_owned(),
+            ),
+        };
+        self.out.log(severity, "clock", message);
+        for stream in self.streams.values_mut() {
+            stream.recorder.clock_changed(change);
+        }
+        self.wake_at(Some(now.monotonic));
+    }
+
+    /// Does what is due without an event.
+    fn run_timers(&mut self, now: Now) {
+        self.wake = None;
+        if self.phase == Phase::New {
+            self.begin(now);
+        }
+        let due: Vec<StreamId> = self
+            .streams
+            .iter()
+            .filter(|(_, s)| s.next_timeout().is_some_and(|t| t <= now.monotonic))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in due {
+            self.with_stream(now, id, |s, cx, rec, dir| s.handle_timeout(cx, rec, dir));
+        }
+        let ids: Vec<DirId> = self.dirs.keys().copied().collect();
+        for id in ids {
+            self.run_directory(now, id);
+        }
+        self.run_commit(now);
+        self.run_shutdown(now);
+        self.tell_ready();
+        self.wake = self.next_due();
+    }
+
+    fn run_directory(&mut self, now: Now, id: DirId) {
+        let wants_attach = self
+            .dirs
+            .get(&id)
+            .is_some_and(|d| d.wants_attach(now.monotonic));
+        let committed = if wants_attach {
+            self.committed(id)
+        } else {
+            BTreeMap::new()
+        };
+        let Some(dir) = self.dirs.get_mut(&id) else {
+            return;
+        };
+        let mut cx = cx!(self, now);
+        if wants_attach {
+            dir.attach(&mut cx, committed);
+        }
+        dir.handle_timeout(&mut cx);
+        if dir.round_due(now.monotonic) {
+            let mut streams: Vec<&mut Stream> = self
+                .streams
+                .values_mut()
+                .filter(|s| s.dir() == id)
+                .collect();
+            for stream in &mut streams {
+                stream.recorder.hand_over(&mut cx, dir);
+            }
+            let open = streams.into_iter().filter_map(|s| s.recorder.writer());
+            dir.checkpoint(&mut cx, open, self.commit.pending_in(id));
+            dir.begin_round(&mut cx, self.config.sync_interval);
+        }
+        self.commit.unlink_if(&mut self.out, id, dir.is_ready());
+    }
+
+    fn next_due(&self) -> Option<Monotonic> {
+        let streams = self.streams.values().filter_map(Stream::next_timeout);
+        let dirs = self.dirs.values().filter_map(SampleDirectory::next_timeout);
+        let commit = match self.phase {
+            Phase::Running | Phase::Stopping { .. } => self.commit.next_timeout(),
+            _ => None,
+        };
+        let stopping = match self.phase {
+            Phase::Stopping { deadline, .. } => Some(deadline),
+            Phase::New => Some(Monotonic(0)),
+            _ => None,
+        };
+        streams.chain(dirs).chain(commit).chain(stopping).min()
+    }
+}
+
+impl Core for Nvr {
+    fn handle(&mut self, now: Now, event: Event<'_>) {
+        if self.phase == Phase::Stopped {
+            return;
+        }
+        self.started.get_or_insert(now);
+        if let Some(change) = self.clock.as_mut().and_then(|c| c.observe(now)) {
+            self.clock_changed(now, change);
+        }
+        self.dispatch(now, event);
+        if self.wake.is_some_and(|t| t <= now.monotonic) {
+            self.run_timers(now);
+        }
+    }
+
+    fn next_action(&mut self) -> Option<Action> {
+        self.out.pop()
+    }
+
+    fn next_timeout(&self) -> Option<Monotonic> {
+        match self.phase {
+            Phase::Stopped => None,
+            _ => self.wake,
+        }
+    }
+
+    fn allocate_conn(&mut self) -> ConnId {
+        self.out.conn(Owner::Http)
+    }
+}

@@ -113,10 +113,10 @@ impl Journal {
     /// ones too, that a flush has not been answered for. Returns the name of the file to create.
     ///
     /// Also to be called after an operation on the current segment failed.
-    pub fn begin_segment<'a>(
+    pub fn begin_segment<'a, 'b>(
         &mut self,
         open: impl IntoIterator<Item = &'a mut Writer>,
-        uncommitted: impl IntoIterator<Item = &'a Recording>,
+        uncommitted: impl IntoIterator<Item = &'b Recording>,
     ) -> String {
         if let Some(left) = self.current.take() {
             self.older.push(left.number);

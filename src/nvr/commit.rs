@@ -1,0 +1,258 @@
+//! What goes to the database, and what goes from the disks once the database has let go of it.
+//!
+//! In steady state there is one commit a minute, so that flash lasts. The order that never loses the
+//! database's word: a recording's file is durable before its row is committed; a row has become
+//! garbage, durably, before its file is unlinked; the unlinking is durable before the garbage row goes.
+
+use super::outbox::{Outbox, Purpose};
+use super::port::{DbId, DiskRequest};
+use crate::db::{Delete, Flush, Garbage, Request};
+use crate::recording::{DirId, Gap, Recording, RecordingId, StreamId};
+use crate::time::{Duration90k, Monotonic, Wall90k};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+/// How often is committed in steady state.
+pub const INTERVAL: Duration = Duration::from_secs(60);
+/// How soon after a commit that failed it is tried again.
+const RETRY: Duration = Duration::from_secs(5);
+/// Recordings that may wait for a database that does not take them; past that nothing new is begun.
+/// The journal keeps them all, so none is lost in a restart.
+pub const MAX_PENDING: usize = 2_000;
+/// Files of one directory that are unlinked at a time.
+const UNLINK_BATCH: usize = 32;
+
+/// A directory's files on their way out.
+#[derive(Default)]
+struct Unlinking {
+    queue: VecDeque<Garbage>,
+    /// The batch under way: unlinked, then made durable together.
+    batch: Vec<Garbage>,
+    left: usize,
+}
+
+/// See the module.
+pub struct Commit {
+    recordings: Vec<(DirId, Recording)>,
+    gaps: Vec<Gap>,
+    unlinked: Vec<RecordingId>,
+    unlinking: BTreeMap<DirId, Unlinking>,
+    /// The request under way, with what it holds, to be tried again if it fails.
+    under_way: Option<(DbId, Box<Flush>)>,
+    next: Monotonic,
+    urgent: bool,
+    /// Why the last one failed.
+    trouble: Option<String>,
+}
+
+impl Commit {
+    pub fn new(now: Monotonic) -> Commit {
+        Commit {
+            recordings: Vec::new(),
+            gaps: Vec::new(),
+            unlinked: Vec::new(),
+            unlinking: BTreeMap::new(),
+            under_way: None,
+            next: now + INTERVAL,
+            urgent: false,
+            trouble: None,
+        }
+    }
+
+    /// A recording's file is durable.
+    pub fn add_recording(&mut self, dir: DirId, recording: Recording) {
+        self.recordings.push((dir, recording));
+    }
+
+    pub fn add_gap(&mut self, gap: Gap) {
+        self.gaps.push(gap);
+    }
+
+    /// Commit as soon as the one under way is answered.
+    pub fn hurry(&mut self) {
+        self.urgent = true;
+    }
+
+    /// Recordings that wait, the ones under way included.
+    pub fn pending(&self) -> impl Iterator<Item = &(DirId, Recording)> {
+        let under_way = self.under_way.iter().flat_map(|(_, f)| &f.recordings);
+        self.recordings.iter().chain(under_way)
+    }
+
+    /// Those of one directory.
+    pub fn pending_in(&self, dir: DirId) -> impl Iterator<Item = &Recording> {
+        self.pending()
+            .filter(move |(d, _)| *d == dir)
+            .map(|(_, r)| r)
+    }
+
+    /// The database does not keep up: nothing new is to be begun.
+    pub fn is_overfull(&self) -> bool {
+        self.recordings.len() >= MAX_PENDING
+    }
+
+    /// Why the database took nothing when last asked.
+    pub fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
+    }
+
+    pub fn is_under_way(&self) -> bool {
+        self.under_way.is_some()
+    }
+
+    pub fn has_work(&self) -> bool {
+        !self.recordings.is_empty() || !self.gaps.is_empty() || !self.unlinked.is_empty()
+    }
+
+    /// When a commit is due.
+    pub fn next_timeout(&self) -> Option<Monotonic> {
+        if self.under_way.is_some() {
+            return None;
+        }
+        Some(if self.urgent { Monotonic(0) } else { self.next })
+    }
+
+    /// Sends one commit with what has gathered. Nothing may be under way.
+    pub fn begin(
+        &mut self,
+        out: &mut Outbox,
+        now: Monotonic,
+        wall: Wall90k,
+        delete: Vec<Delete>,
+        restamp: Option<Duration90k>,
+        clean_shutdown: bool,
+    ) {
+        let mut recordings = std::mem::take(&mut self.recordings);
+        recordings.sort_by_key(|(_, r)| r.id);
+        let flush = Box::new(Flush {
+            wall,
+            recordings,
+            gaps: std::mem::take(&mut self.gaps),
+            restamp,
+            delete,
+            unlinked: std::mem::take(&mut self.unlinked),
+            clean_shutdown,
+        });
+        self.urgent = false;
+        self.next = now + INTERVAL;
+        let id = out.db(Request::Flush(flush.clone()));
+        self.under_way = Some((id, flush));
+    }
+
+    /// The commit was taken: what it held is the database's now.
+    pub fn succeeded(&mut self, id: DbId) -> Option<Box<Flush>> {
+        match &self.under_way {
+            Some((ours, _)) if *ours == id => {}
+            _ => return None,
+        }
+        self.trouble = None;
+        self.under_way.take().map(|(_, flush)| flush)
+    }
+
+    /// It was not taken, and nothing of it was done: all of it waits again. True if this is news.
+    pub fn failed(&mut self, id: DbId, now: Monotonic, why: String) -> bool {
+        match &self.under_way {
+            Some((ours, _)) if *ours == id => {}
+            _ => return false,
+        }
+        if let Some((_, mut flush)) = self.under_way.take() {
+            flush.recordings.append(&mut self.recordings);
+            self.recordings = flush.recordings;
+            flush.gaps.append(&mut self.gaps);
+            self.gaps = flush.gaps;
+            flush.unlinked.append(&mut self.unlinked);
+            self.unlinked = flush.unlinked;
+        }
+        self.urgent = false;
+        self.next = now + RETRY;
+        let news = self.trouble.as_deref() != Some(&why);
+        self.trouble = Some(why);
+        news
+    }
+
+    /// Files that the database has let go of.
+    pub fn add_garbage(&mut self, garbage: impl IntoIterator<Item = Garbage>) {
+        for g in garbage {
+            self.unlinking.entry(g.dir).or_default().queue.push_back(g);
+        }
+    }
+
+    /// Bytes of files that are still to be unlinked in a directory.
+    pub fn garbage_bytes(&self, dir: DirId) -> i64 {
+        self.unlinking.get(&dir).map_or(0, |u| {
+            u.queue
+                .iter()
+                .chain(&u.batch)
+                .map(|g| g.sample_file_bytes)
+                .sum()
+        })
+    }
+
+    /// Bytes of a stream's recordings that wait.
+    pub fn pending_bytes(&self, stream: StreamId) -> i64 {
+        let ours = self.pending().filter(|(_, r)| r.id.stream == stream);
+        ours.map(|(_, r)| i64::from(r.sample_file_bytes)).sum()
+    }
+
+    /// There was nothing to commit: looks again after the usual time.
+    pub fn nothing_to_do(&mut self, now: Monotonic) {
+        self.urgent = false;
+        self.next = now + INTERVAL;
+    }
+
+    /// Goes on unlinking in a directory if it is attached.
+    pub fn unlink_if(&mut self, out: &mut Outbox, dir: DirId, attached: bool) {
+        if attached {
+            self.unlink(out, dir);
+        }
+    }
+
+    /// Goes on unlinking in a directory that is attached.
+    fn unlink(&mut self, out: &mut Outbox, dir: DirId) {
+        let Some(u) = self.unlinking.get_mut(&dir) else {
+            return;
+        };
+        if !u.batch.is_empty() || u.queue.is_empty() {
+            return;
+        }
+        let n = u.queue.len().min(UNLINK_BATCH);
+        u.batch.extend(u.queue.drain(..n));
+        u.left = n;
+        for g in &u.batch {
+            let request = DiskRequest::Unlink {
+                dir,
+                name: g.id.file_name(),
+            };
+            out.disk(dir, Purpose::UnlinkGarbage, request);
+        }
+    }
+
+    /// One file of the batch is unlinked.
+    pub fn unlinked_one(&mut self, out: &mut Outbox, dir: DirId) {
+        let Some(u) = self.unlinking.get_mut(&dir) else {
+            return;
+        };
+        u.left = u.left.saturating_sub(1);
+        if u.left == 0 && !u.batch.is_empty() {
+            out.disk(dir, Purpose::SyncGarbage, DiskRequest::SyncDir { dir });
+        }
+    }
+
+    /// The batch's removals are durable: space was made.
+    pub fn unlinked_all(&mut self, out: &mut Outbox, dir: DirId) {
+        if let Some(u) = self.unlinking.get_mut(&dir) {
+            self.unlinked.extend(u.batch.drain(..).map(|g| g.id));
+        }
+        self.unlink(out, dir);
+    }
+
+    /// The directory is lost: what was not unlinked durably waits until it is back.
+    pub fn directory_lost(&mut self, dir: DirId) {
+        if let Some(u) = self.unlinking.get_mut(&dir) {
+            u.left = 0;
+            for g in u.batch.drain(..).rev() {
+                u.queue.push_front(g);
+            }
+        }
+    }
+}

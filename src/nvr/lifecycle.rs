@@ -1,0 +1,447 @@
+//! The daemon's beginning, its commits, its changes of configuration and its end.
+
+use super::clock::Clock;
+use super::commit::Commit;
+use super::directory::SampleDirectory;
+use super::port::{Action, DbId, Severity};
+use super::recorder::Resume;
+use super::retention;
+use super::session::Target;
+use super::stream::Stream;
+use super::{Cx, DbPurpose, Nvr, Phase, cx};
+use crate::config::Config;
+use crate::db::{self, Reply, Request, Snapshot};
+use crate::recording::recovery::{Attached, Committed};
+use crate::recording::{DirId, GapCause, StreamId};
+use crate::time::Now;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Ending in good order takes no longer; what is not committed by then is in the journal.
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(10);
+
+/// After the start, cameras are asked one after another within this time.
+const START_SPREAD: Duration = Duration::from_secs(1);
+
+/// What a full disk gets back at least, so that it is not full again in a moment.
+const FREED_WHEN_FULL_BYTES: i64 = 64 << 20;
+
+impl Nvr {
+    /// The first step: asks the database for what there is.
+    pub(super) fn begin(&mut self, now: Now) {
+        self.phase = Phase::Starting;
+        let request = Request::Start {
+            wall: now.wall,
+            sample_dirs: self.config.sample_dirs.clone(),
+            cameras: self.config.cameras.clone(),
+        };
+        let id = self.out.db(request);
+        self.requests.insert(id, DbPurpose::Start);
+        self.commit = Commit::new(now.monotonic);
+    }
+
+    pub(super) fn db_done(&mut self, now: Now, id: DbId, result: Result<Reply, db::Error>) {
+        match (self.requests.remove(&id), result) {
+            (Some(DbPurpose::Start), Ok(Reply::Snapshot(snapshot))) => self.started(now, *snapshot),
+            (Some(DbPurpose::Configure), Ok(Reply::Snapshot(snapshot))) => {
+                self.configured(now, *snapshot);
+            }
+            (Some(DbPurpose::Start), Err(e)) => {
+                self.out
+                    .log(Severity::Critical, "database", format!("cannot start: {e}"));
+                self.phase = Phase::Stopped;
+                self.out.push(Action::Exit);
+            }
+            (Some(_), Err(e)) => {
+                self.out.log(Severity::Error, "database", e.to_string());
+            }
+            (Some(_), Ok(_)) => {}
+            (None, Ok(Reply::Flushed(flushed))) => self.flushed(now, id, *flushed),
+            (None, Ok(_)) => {}
+            (None, Err(e)) => {
+                if self.commit.failed(id, now.monotonic, e.to_string()) {
+                    let message = format!(
+                        "the database does not take what was recorded: {e}. It is kept in the \
+                         journals on the sample disks meanwhile"
+                    );
+                    self.out.log(Severity::Error, "database", message);
+                }
+                self.wake_at(self.commit.next_timeout());
+            }
+        }
+    }
+
+    /// The database has told what there is: everything begins.
+    fn started(&mut self, now: Now, snapshot: Snapshot) {
+        let clock = Clock::new(now, snapshot.last_seen);
+        if !clock.is_trusted() {
+            let message = format!(
+                "the clock shows {}, which cannot be; recording begins all the same and is put right \
+                 when the clock is set",
+                now.wall
+            );
+            self.out.log(Severity::Warning, "clock", message);
+        }
+        self.clock = Some(clock);
+        self.phase = Phase::Running;
+        self.open = Some(snapshot.open);
+        let cause = match snapshot.was_clean {
+            true => (GapCause::Restart, "the recorder was stopped"),
+            false => (GapCause::Crash, "the recorder ended without notice"),
+        };
+        self.commit.add_garbage(snapshot.garbage.iter().copied());
+        self.bring_in(now, &snapshot, cause);
+        let streams = self.streams.len();
+        let message = format!(
+            "moonfire-nvr {} started: {} cameras, {streams} streams",
+            env!("CARGO_PKG_VERSION"),
+            self.cameras.len()
+        );
+        self.out.log(Severity::Notice, "started", message);
+        self.wake_at(Some(now.monotonic));
+    }
+
+    /// Makes directories and streams what the snapshot says; what did not change goes on.
+    fn bring_in(&mut self, now: Now, snapshot: &Snapshot, cause: (GapCause, &str)) {
+        for note in &snapshot.notes {
+            self.out
+                .log(Severity::Notice, "configuration", note.clone());
+        }
+        for row in &snapshot.dirs {
+            self.dirs
+                .entry(row.id)
+                .or_insert_with(|| SampleDirectory::new(row, snapshot.database));
+        }
+        self.cameras = snapshot.cameras.clone();
+        for camera in &snapshot.cameras {
+            for row in &camera.streams {
+                self.bring_in_stream(now, camera, row, cause);
+            }
+        }
+    }
+
+    fn bring_in_stream(
+        &mut self,
+        now: Now,
+        camera: &db::Camera,
+        row: &db::Stream,
+        cause: (GapCause, &str),
+    ) {
+        let Some(open) = self.open else { return };
+        let mut cx = cx!(self, now);
+        let mut resume = Resume {
+            open,
+            next_sequence: row.next_sequence,
+            chain_hash: row.last_chain_hash,
+            told_until: row.told_until.unwrap_or(cx.wall),
+            clock_untrusted: !cx.clock_trusted,
+            cause: cause.0,
+            detail: cause.1.to_owned(),
+        };
+        if let Some(old) = self.streams.get_mut(&row.id) {
+            let same = old.settings.dir == row.dir
+                && old.settings.record == row.record
+                && old.name.camera == camera.name
+                && match (&old.session, Target::new(camera, row)) {
+                    (Ok(session), Ok(target)) => *session.target() == target,
+                    (Err(a), Err(b)) => *a == b,
+                    _ => false,
+                };
+            if same {
+                old.settings = row.clone();
+                return;
+            }
+            if let Some(dir) = self.dirs.get_mut(&old.settings.dir) {
+                old.stop(&mut cx, dir, GapCause::User, "its settings were changed");
+            }
+            (resume.next_sequence, resume.chain_hash) = old.recorder.next();
+            resume.told_until = old.recorder.told_until();
+            (resume.cause, resume.detail) =
+                (GapCause::User, "its settings were changed".to_owned());
+            for gap in old.recorder.take_gaps() {
+                self.commit.add_gap(gap);
+            }
+        }
+        if !row.record {
+            (resume.cause, resume.detail) = (GapCause::User, "recording is turned off".to_owned());
+        }
+        let mut stream = Stream::new(camera, row, resume);
+        match &mut stream.session {
+            Ok(session) if row.record => session.start_within(&mut cx, START_SPREAD),
+            Ok(_) => {}
+            Err(e) => {
+                let message = format!("it cannot be recorded: {e}");
+                cx.out
+                    .log_stream(Severity::Error, "bad-settings", &stream.name, message);
+            }
+        }
+        self.streams.insert(row.id, stream);
+    }
+
+    /// How far the database, and what is on its way to it, has got with the streams of a directory.
+    pub(super) fn committed(&self, dir: DirId) -> BTreeMap<StreamId, Committed> {
+        let _ = dir;
+        self.streams
+            .iter()
+            .map(|(id, s)| {
+                let (next_sequence, chain_hash) = s.recorder.durable_next();
+                (
+                    *id,
+                    Committed {
+                        next_sequence,
+                        chain_hash,
+                    },
+                )
+            })
+            .collect()
+    }
+
+    /// A directory was attached: takes in what its journal told.
+    pub(super) fn directory_attached(&mut self, now: Now, id: DirId, attached: Attached) {
+        let request = self.out.db(Request::DirAttached { dir: id });
+        self.requests.insert(request, DbPurpose::DirAttached);
+        let recovered = attached.recovered.len();
+        if recovered > 0 {
+            let message = format!(
+                "{recovered} recordings in progress when the directory was last in use are recovered"
+            );
+            self.out.log(Severity::Notice, "recovered", message);
+            self.commit.hurry();
+        }
+        for recording in attached.recovered {
+            if let Some(stream) = self.streams.get_mut(&recording.id.stream) {
+                if let Some(gap) = stream.recorder.recovered(&recording) {
+                    self.commit.add_gap(gap);
+                }
+            }
+            self.commit.add_recording(id, recording);
+        }
+        for (stream_id, stream) in self.streams.iter_mut().filter(|(_, s)| s.dir() == id) {
+            let reached = attached.streams.get(stream_id).map(|r| r.next_sequence);
+            stream.recorder.directory_is_back(reached);
+        }
+        self.wake_at(Some(now.monotonic));
+    }
+
+    /// Sends a commit if one is due.
+    pub(super) fn run_commit(&mut self, now: Now) {
+        let running = matches!(self.phase, Phase::Running | Phase::Stopping { .. });
+        let due = self
+            .commit
+            .next_timeout()
+            .is_some_and(|t| t <= now.monotonic);
+        if !running || !due || self.commit.is_under_way() {
+            return;
+        }
+        self.tell_gaps(now, false);
+        let delete = self.to_delete(now);
+        let restamp = self.restamp_if_ready();
+        if !self.commit.has_work() && delete.is_empty() && restamp.is_none() {
+            self.commit.nothing_to_do(now.monotonic);
+            return;
+        }
+        let wall = cx!(self, now).wall;
+        self.commit
+            .begin(&mut self.out, now.monotonic, wall, delete, restamp, false);
+    }
+
+    /// Tells gaps that have ended, and of those that go on what is worth telling (`all`: everything).
+    fn tell_gaps(&mut self, now: Now, all: bool) {
+        let wall = cx!(self, now).wall;
+        let trusted = cx!(self, now).clock_trusted;
+        for stream in self.streams.values_mut() {
+            stream.recorder.tell_gap_so_far(wall, trusted, all);
+            for gap in stream.recorder.take_gaps() {
+                self.commit.add_gap(gap);
+            }
+        }
+    }
+
+    /// The move of what was recorded before the clock was set, once all of that is durable.
+    fn restamp_if_ready(&mut self) -> Option<crate::time::Duration90k> {
+        self.restamp?;
+        let waits = self.streams.values().any(|s| s.recorder.has_untrusted())
+            || self.dirs.values().any(SampleDirectory::has_untrusted);
+        if waits { None } else { self.restamp.take() }
+    }
+
+    /// What is to be deleted with the next commit.
+    fn to_delete(&mut self, now: Now) -> Vec<db::Delete> {
+        let wall = cx!(self, now).wall;
+        let mut delete = Vec::new();
+        for (id, dir) in &self.dirs {
+            let streams: Vec<retention::Stream> = self
+                .streams
+                .values()
+                .filter(|s| s.dir() == *id)
+                .map(|s| retention::Stream {
+                    id: s.settings.id,
+                    totals: s.settings.totals,
+                    retain_bytes: s.settings.retain_bytes,
+                    retain_days: s.settings.retain_days,
+                    adding_bytes: self.commit.pending_bytes(s.settings.id),
+                })
+                .collect();
+            let at_least = match self.full.contains(id) && self.commit.garbage_bytes(*id) == 0 {
+                true => FREED_WHEN_FULL_BYTES,
+                false => 0,
+            };
+            delete.extend(retention::plan(&retention::Directory {
+                id: *id,
+                space: dir.space().filter(|_| dir.is_ready()),
+                reserve: self.config.reserve,
+                garbage_bytes: self.commit.garbage_bytes(*id),
+                at_least_bytes: at_least,
+                now: wall,
+                streams: &streams,
+            }));
+        }
+        self.full.clear();
+        delete
+    }
+
+    fn flushed(&mut self, now: Now, id: DbId, flushed: db::Flushed) {
+        let Some(flush) = self.commit.succeeded(id) else {
+            return;
+        };
+        for (stream, totals) in flushed.totals {
+            if let Some(stream) = self.streams.get_mut(&stream) {
+                stream.settings.totals = totals;
+            }
+        }
+        self.commit.add_garbage(flushed.garbage);
+        let mut cx = cx!(self, now);
+        for (id, dir) in &mut self.dirs {
+            self.commit.unlink_if(cx.out, *id, dir.is_ready());
+            dir.ask_space(&mut cx);
+        }
+        if flush.clean_shutdown {
+            self.finish_shutdown(now);
+            return;
+        }
+        self.wake_at(self.commit.next_timeout());
+    }
+
+    pub(super) fn reload(&mut self, now: Now, config: Config) {
+        if self.phase != Phase::Running {
+            return;
+        }
+        let wall = cx!(self, now).wall;
+        let request = Request::Configure {
+            wall,
+            sample_dirs: config.sample_dirs.clone(),
+            cameras: config.cameras.clone(),
+        };
+        self.config = config;
+        let id = self.out.db(request);
+        self.requests.insert(id, DbPurpose::Configure);
+    }
+
+    fn configured(&mut self, now: Now, snapshot: Snapshot) {
+        self.bring_in(now, &snapshot, (GapCause::User, "it is new"));
+        self.out.log(
+            Severity::Notice,
+            "configuration",
+            "the configuration was read again".into(),
+        );
+        self.wake_at(Some(now.monotonic));
+    }
+
+    /// Begins to end in good order.
+    pub(super) fn shut_down(&mut self, now: Now) {
+        match self.phase {
+            Phase::Stopping { .. } | Phase::Stopped => return,
+            Phase::New | Phase::Starting => {
+                self.phase = Phase::Stopped;
+                self.out.push(Action::Exit);
+                return;
+            }
+            Phase::Running => {}
+        }
+        let deadline = now.monotonic + SHUTDOWN_LIMIT;
+        self.phase = Phase::Stopping {
+            deadline,
+            said_goodbye: false,
+        };
+        self.out.log(
+            Severity::Notice,
+            "stopping",
+            "the recorder is being stopped".into(),
+        );
+        self.out.push(Action::Status("stopping".to_owned()));
+        let mut cx = cx!(self, now);
+        for stream in self.streams.values_mut() {
+            if let Some(dir) = self.dirs.get_mut(&stream.settings.dir) {
+                stream.stop(&mut cx, dir, GapCause::Restart, "the recorder was stopped");
+            }
+        }
+        self.dirs.values_mut().for_each(SampleDirectory::hurry);
+        self.wake_at(Some(now.monotonic));
+    }
+
+    /// While ending: the last commit once all is durable, then the exit.
+    pub(super) fn run_shutdown(&mut self, now: Now) {
+        match self.phase {
+            Phase::Stopping { deadline, .. } if now.monotonic >= deadline => {
+                let message =
+                    "not everything could be put away in time; the next start recovers it";
+                self.out
+                    .log(Severity::Warning, "stopped", message.to_owned());
+                self.exit();
+            }
+            Phase::Stopping {
+                deadline,
+                said_goodbye: false,
+            } => {
+                let idle = self.dirs.values().all(SampleDirectory::is_idle);
+                if idle && !self.commit.is_under_way() {
+                    self.phase = Phase::Stopping {
+                        deadline,
+                        said_goodbye: true,
+                    };
+                    self.tell_gaps(now, true);
+                    let restamp = self.restamp_if_ready();
+                    let wall = cx!(self, now).wall;
+                    self.commit.begin(
+                        &mut self.out,
+                        now.monotonic,
+                        wall,
+                        Vec::new(),
+                        restamp,
+                        true,
+                    );
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn finish_shutdown(&mut self, now: Now) {
+        let mut cx: Cx<'_> = cx!(self, now);
+        for dir in self.dirs.values_mut() {
+            dir.close(&mut cx);
+        }
+        self.out.log(
+            Severity::Notice,
+            "stopped",
+            "the recorder has stopped".to_owned(),
+        );
+        self.exit();
+    }
+
+    fn exit(&mut self) {
+        self.phase = Phase::Stopped;
+        self.out.push(Action::Exit);
+    }
+
+    /// Tells the service manager when everything was tried once.
+    pub(super) fn tell_ready(&mut self) {
+        if !self.told_ready
+            && self.phase == Phase::Running
+            && self.dirs.values().all(SampleDirectory::is_settled)
+        {
+            self.told_ready = true;
+            self.out.push(Action::Ready);
+        }
+    }
+}

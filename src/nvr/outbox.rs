@@ -1,0 +1,184 @@
+//! What the core wants done, in order, and what each operation under way is for.
+
+use super::port::{Action, ConnId, DbId, DiskRequest, FileId, LogRecord, LookupId, OpId, Severity};
+use crate::db;
+use crate::recording::{DirId, StreamId};
+use std::collections::{HashMap, VecDeque};
+
+/// What a disk operation under way is for: where its answer goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    Attach,
+    /// Creating, writing, syncing or closing a sample file.
+    SampleFile {
+        file: FileId,
+        step: FileStep,
+    },
+    /// The same of a journal segment.
+    Journal {
+        file: FileId,
+        step: FileStep,
+    },
+    /// Removing a file that nothing depends on: an old journal segment, an empty sample file.
+    UnlinkOther,
+    /// Removing a sample file that the database no longer needs.
+    UnlinkGarbage,
+    /// Making the removals of a batch durable.
+    SyncGarbage,
+    /// Making creations durable as part of a round of syncing.
+    SyncDir,
+    Space,
+}
+
+/// A step in a file's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileStep {
+    Create,
+    Write { offset: u64, bytes: u32, round: u32 },
+    Sync,
+    Close,
+}
+
+/// A disk operation under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pending {
+    pub dir: DirId,
+    pub purpose: Purpose,
+}
+
+/// The queue of actions, with the identifiers that go with them.
+#[derive(Default)]
+pub struct Outbox {
+    actions: VecDeque<Action>,
+    next_id: u64,
+    operations: HashMap<OpId, Pending>,
+    conns: HashMap<ConnId, Owner>,
+    lookups: HashMap<LookupId, StreamId>,
+}
+
+/// Whose a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    Stream(StreamId),
+    Http,
+}
+
+impl Outbox {
+    fn next(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    /// A connection id never used before, and whose events it brings.
+    pub fn conn(&mut self, owner: Owner) -> ConnId {
+        let conn = ConnId(self.next());
+        self.conns.insert(conn, owner);
+        conn
+    }
+
+    /// Whose it is, while it is open.
+    pub fn owner(&self, conn: ConnId) -> Option<Owner> {
+        self.conns.get(&conn).copied()
+    }
+
+    /// It was closed by the other side.
+    pub fn forget_conn(&mut self, conn: ConnId) {
+        self.conns.remove(&conn);
+    }
+
+    /// Closes it; no more events of it will find an owner.
+    pub fn close(&mut self, conn: ConnId, flush: bool) {
+        self.conns.remove(&conn);
+        self.push(Action::Close { conn, flush });
+    }
+
+    /// A file id never used before.
+    pub fn file(&mut self) -> FileId {
+        FileId(self.next())
+    }
+
+    pub fn push(&mut self, action: Action) {
+        self.actions.push_back(action);
+    }
+
+    pub fn pop(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// Starts resolving a host name or address.
+    pub fn lookup(&mut self, host: &str, stream: StreamId) -> LookupId {
+        let lookup = LookupId(self.next());
+        self.lookups.insert(lookup, stream);
+        self.push(Action::Lookup {
+            lookup,
+            host: host.to_owned(),
+        });
+        lookup
+    }
+
+    /// Whose lookup was answered.
+    pub fn lookup_done(&mut self, lookup: LookupId) -> Option<StreamId> {
+        self.lookups.remove(&lookup)
+    }
+
+    /// Starts a disk operation.
+    pub fn disk(&mut self, dir: DirId, purpose: Purpose, request: DiskRequest) -> OpId {
+        let op = OpId(self.next());
+        self.operations.insert(op, Pending { dir, purpose });
+        self.push(Action::Disk { op, request });
+        op
+    }
+
+    /// What an operation that has ended was for.
+    pub fn disk_done(&mut self, op: OpId) -> Option<Pending> {
+        self.operations.remove(&op)
+    }
+
+    /// How many disk operations are under way.
+    pub fn disk_operations(&self) -> usize {
+        self.operations.len()
+    }
+
+    /// Starts a database request.
+    pub fn db(&mut self, request: db::Request) -> DbId {
+        let id = DbId(self.next());
+        self.push(Action::Db { id, request });
+        id
+    }
+
+    /// One line for the log that is about no single camera.
+    pub fn log(&mut self, severity: Severity, event: &'static str, message: String) {
+        self.push(Action::Log(LogRecord {
+            severity,
+            event,
+            camera: None,
+            stream: None,
+            message,
+        }));
+    }
+
+    /// One line for the log about a stream.
+    pub fn log_stream(
+        &mut self,
+        severity: Severity,
+        event: &'static str,
+        name: &StreamName,
+        message: String,
+    ) {
+        self.push(Action::Log(LogRecord {
+            severity,
+            event,
+            camera: Some(name.camera.clone()),
+            stream: Some(name.kind.as_str()),
+            message,
+        }));
+    }
+}
+
+/// What a stream is called in logs and on pages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamName {
+    pub id: StreamId,
+    pub camera: String,
+    pub kind: db::StreamKind,
+}

@@ -1,0 +1,602 @@
+//! One stream's way from access units to recordings: when to start and cut, what to write, what is
+//! lost and why.
+//!
+//! Access units arrive at the end of the stream's buffer, copied there once by the depacketizer. The
+//! bytes of complete ones go to the sample file in chunks; a recording starts at a sync sample.
+
+use super::Cx;
+use super::clock::ClockChange;
+use super::directory::SampleDirectory;
+use super::outbox::StreamName;
+use super::port::{FileId, Severity};
+use crate::h264::VideoSampleEntry;
+use crate::recording::rotation::{Cut, Rotation};
+use crate::recording::writer::{NewSample, Run, Start, Writer, WriterError};
+use crate::recording::{Gap, GapCause, OpenId, Recording, RecordingId};
+use crate::rtp::AccessUnit;
+use crate::time::{Duration90k, Wall90k};
+use std::sync::Arc;
+
+/// A chunk is handed to the disk once it has this many bytes; less at each round of syncing.
+pub const CHUNK_BYTES: usize = 128 << 10;
+
+/// What one stream may have on its way to the disk. Past it, recording stops until half of it is
+/// written, and the loss is told.
+pub const STREAM_BACKLOG_BYTES: u64 = 8 << 20;
+
+/// What all streams together may have on their way to disks; the same policy.
+pub const TOTAL_BACKLOG_BYTES: u64 = 64 << 20;
+
+/// A gap that goes on is told piece by piece once it is longer than this.
+const LONG_GAP: Duration90k = Duration90k::from_secs(30);
+
+/// A gap shorter than this is none: the clock's fine correction and the rounding of times.
+const SHORTEST_GAP: Duration90k = Duration90k(9_000);
+
+/// A recording in progress.
+struct Active {
+    writer: Writer,
+    file: FileId,
+    rotation: Rotation,
+    clock_untrusted: bool,
+}
+
+/// Why nothing is being recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Pause {
+    cause: GapCause,
+    detail: String,
+}
+
+/// What the next sync sample is to begin because the clock changed: until there, the recording in
+/// progress goes on in its own time.
+#[derive(Clone, Copy, Debug)]
+struct ClockCut {
+    reason: &'static str,
+    /// The clock is ahead of the recording's time by so much.
+    ahead: Duration90k,
+    /// What was recorded before will be moved by as much.
+    moved: bool,
+}
+
+/// How far something has got, in sequence numbers and time.
+#[derive(Clone, Copy, Debug)]
+struct Reached {
+    next_sequence: u32,
+    chain_hash: [u8; 32],
+    until: Wall90k,
+}
+
+/// See the module.
+pub struct Recorder {
+    name: StreamName,
+    open: OpenId,
+    buffer: Vec<u8>,
+    /// Bytes at the front of `buffer` that are complete samples of the recording in progress.
+    complete: usize,
+    active: Option<Active>,
+    /// What carries on into the next recording of the same run.
+    run: Option<Run>,
+    entry: Option<Arc<VideoSampleEntry>>,
+    /// What recordings that have ended and gaps that were told have reached.
+    told: Reached,
+    /// The same of those that are durable: what is gone on from if the disk is lost.
+    durable: Reached,
+    pause: Pause,
+    /// The gap that is open began while the clock was not trusted.
+    gap_untrusted: bool,
+    /// The directory is away: its journal may know of recordings that are not known here.
+    unsettled: bool,
+    /// Too much was on its way to the disk: nothing is taken until half of it is gone.
+    overflow: bool,
+    cut: Option<ClockCut>,
+    /// Gaps that have ended, for the next commit.
+    gaps: Vec<Gap>,
+    /// It was told that recording stopped, and it has not begun again.
+    told_lost: bool,
+    /// Recording has begun at least once.
+    begun: bool,
+    lost_packets: u64,
+    /// When the newest sample was taken.
+    last_sample: Option<Wall90k>,
+}
+
+/// What a recorder goes on from.
+pub struct Resume {
+    pub open: OpenId,
+    pub next_sequence: u32,
+    pub chain_hash: [u8; 32],
+    /// Up to here recordings and gaps are told.
+    pub told_until: Wall90k,
+    pub clock_untrusted: bool,
+    /// Why nothing was recorded since.
+    pub cause: GapCause,
+    pub detail: String,
+}
+
+impl Recorder {
+    pub fn new(name: StreamName, resume: Resume) -> Recorder {
+        let reached = Reached {
+            next_sequence: resume.next_sequence,
+            chain_hash: resume.chain_hash,
+            until: resume.told_until,
+        };
+        Recorder {
+            name,
+            open: resume.open,
+            buffer: Vec::new(),
+            complete: 0,
+            active: None,
+            run: None,
+            entry: None,
+            told: reached,
+            durable: reached,
+            pause: Pause {
+                cause: resume.cause,
+                detail: resume.detail,
+            },
+            gap_untrusted: resume.clock_untrusted,
+            unsettled: true,
+            overflow: false,
+            cut: None,
+            gaps: Vec::new(),
+            told_lost: false,
+            begun: false,
+            lost_packets: 0,
+            last_sample: None,
+        }
+    }
+
+    /// Where the depacketizer appends.
+    pub fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.buffer
+    }
+
+    pub fn is_recording(&self) -> bool {
+        self.active.is_some()
+    }
+
+    /// The sequence number of the next recording, and the chain hash it goes on from.
+    pub fn next(&self) -> (u32, [u8; 32]) {
+        (self.told.next_sequence, self.told.chain_hash)
+    }
+
+    /// The same, counting only what is durable.
+    pub fn durable_next(&self) -> (u32, [u8; 32]) {
+        (self.durable.next_sequence, self.durable.chain_hash)
+    }
+
+    /// Why nothing is being recorded, for people; `None` while recording.
+    pub fn pause(&self) -> Option<(GapCause, &str)> {
+        self.active
+            .is_none()
+            .then_some((self.pause.cause, self.pause.detail.as_str()))
+    }
+
+    /// Up to where recordings that have ended, and gaps, are told.
+    pub fn told_until(&self) -> Wall90k {
+        self.told.until
+    }
+
+    /// The loss was told: so will be the return.
+    pub fn tell_return(&mut self) {
+        self.told_lost = true;
+    }
+
+    /// A recording in progress was begun while the clock was not trusted.
+    pub fn has_untrusted(&self) -> bool {
+        self.active.as_ref().is_some_and(|a| a.clock_untrusted)
+    }
+
+    pub fn take_gaps(&mut self) -> Vec<Gap> {
+        std::mem::take(&mut self.gaps)
+    }
+
+    pub fn last_sample(&self) -> Option<Wall90k> {
+        self.last_sample
+    }
+
+    /// RTP packets that never came, since the start.
+    pub fn lost_packets(&self) -> u64 {
+        self.lost_packets
+    }
+
+    /// Bytes that wait in the buffer.
+    pub fn buffered_bytes(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// The recording in progress: its bytes and duration so far.
+    pub fn in_progress(&self) -> Option<(RecordingId, u64, Duration90k)> {
+        let a = self.active.as_ref()?;
+        Some((
+            a.writer.id(),
+            u64::from(a.writer.bytes()),
+            a.writer.media_duration(),
+        ))
+    }
+
+    pub fn entry(&self) -> Option<&Arc<VideoSampleEntry>> {
+        self.entry.as_ref()
+    }
+
+    /// An access unit is complete: its bytes follow the complete ones in the buffer.
+    pub fn access_unit(
+        &mut self,
+        cx: &mut Cx<'_>,
+        dir: &mut SampleDirectory,
+        mut unit: AccessUnit,
+    ) {
+        self.lost_packets += u64::from(unit.lost_packets);
+        let mut entry_changed = false;
+        if let Some(entry) = unit.sample_entry.take() {
+            entry_changed = self.entry.as_ref().is_some_and(|e| *e != entry);
+            self.entry = Some(entry);
+        }
+        self.cut_if_due(cx, dir, &unit, entry_changed);
+        if self.active.is_none() && !self.start(cx, dir, &unit) {
+            self.drop_unit(unit.len);
+            return;
+        }
+        let sample = NewSample {
+            pts: unit.timestamp,
+            bytes: unit.len,
+            is_sync: unit.is_sync,
+            arrival: cx.wall - self.cut.map_or(Duration90k::ZERO, |c| c.ahead),
+        };
+        let Some(active) = &mut self.active else {
+            return;
+        };
+        match active.writer.add(sample) {
+            Ok(()) => self.added(cx, dir, unit.len),
+            Err(WriterError::NewRun { cause, reason }) => {
+                self.stop(cx, dir, cause, &reason);
+                self.drop_unit(unit.len);
+            }
+            Err(e) => {
+                self.stop(cx, dir, GapCause::Camera, &e.to_string());
+                self.drop_unit(unit.len);
+            }
+        }
+    }
+
+    /// The bytes of the access unit behind the complete ones are not wanted.
+    fn drop_unit(&mut self, bytes: u32) {
+        self.buffer
+            .drain(self.complete..self.complete + bytes as usize);
+    }
+
+    fn added(&mut self, cx: &mut Cx<'_>, dir: &mut SampleDirectory, bytes: u32) {
+        self.last_sample = Some(cx.wall);
+        self.complete += bytes as usize;
+        if self.complete >= CHUNK_BYTES {
+            self.hand_over(cx, dir);
+            self.check_backlog(cx, dir);
+        }
+    }
+
+    /// Ends the recording in progress before `unit` where it cannot or should not take it.
+    fn cut_if_due(
+        &mut self,
+        cx: &mut Cx<'_>,
+        dir: &mut SampleDirectory,
+        unit: &AccessUnit,
+        entry_changed: bool,
+    ) {
+        let Some(active) = &self.active else { return };
+        let (media, bytes) = (active.writer.media_duration(), active.writer.bytes());
+        if unit.discontinuity {
+            return self.stop(cx, dir, GapCause::Camera, "its timestamps jumped");
+        }
+        if entry_changed {
+            return self.finish(
+                cx,
+                dir,
+                Some(unit.timestamp),
+                "the video parameters changed",
+            );
+        }
+        if let Some(cut) = self.cut.filter(|_| unit.is_sync) {
+            return self.stop(cx, dir, GapCause::Clock, cut.reason);
+        }
+        match active.rotation.before(media, bytes, unit.len, unit.is_sync) {
+            Cut::GoOn => {}
+            Cut::Here => self.finish(cx, dir, Some(unit.timestamp), ""),
+            Cut::Forced => {
+                self.stop(
+                    cx,
+                    dir,
+                    GapCause::Camera,
+                    "too long between two sync samples",
+                );
+            }
+        }
+    }
+
+    /// Starts a recording with `unit`, if that can be.
+    fn start(&mut self, cx: &mut Cx<'_>, dir: &mut SampleDirectory, unit: &AccessUnit) -> bool {
+        let Some(entry) = self.entry.clone() else {
+            return false;
+        };
+        if !unit.is_sync || unit.len == 0 || !dir.is_ready() || !cx.database_ready {
+            return false;
+        }
+        if self.overflow {
+            if cx.buffers.lent_bytes() > TOTAL_BACKLOG_BYTES / 2 || dir.is_full() {
+                return false;
+            }
+            self.overflow = false;
+        }
+        let run = self
+            .run
+            .take()
+            .unwrap_or_else(|| Run::new(Some(self.told.until)));
+        let id = RecordingId {
+            stream: self.name.id,
+            sequence: self.told.next_sequence,
+        };
+        self.told.next_sequence += 1;
+        let writer = Writer::start(Start {
+            id,
+            open: self.open,
+            run,
+            sample_entry: entry,
+            prev_chain_hash: self.told.chain_hash,
+            clock_untrusted: !cx.clock_trusted,
+        });
+        let file = dir.create(cx, id);
+        let rotation = Rotation::new(self.name.id, cx.wall);
+        let clock_untrusted = !cx.clock_trusted;
+        self.active = Some(Active {
+            writer,
+            file,
+            rotation,
+            clock_untrusted,
+        });
+        self.tell_begun(cx);
+        true
+    }
+
+    /// Recording has begun, for the first time or again.
+    fn tell_begun(&mut self, cx: &mut Cx<'_>) {
+        if self.told_lost {
+            let lost = cx.wall - self.told.until;
+            let message = format!("recording again; {lost} were not recorded");
+            cx.out
+                .log_stream(Severity::Notice, "camera-back", &self.name, message);
+        } else if !self.begun {
+            let what = self.entry.as_ref().map_or_else(String::new, |e| {
+                format!("{}x{} {}", e.width, e.height, e.rfc6381_codec)
+            });
+            cx.out.log_stream(
+                Severity::Info,
+                "recording",
+                &self.name,
+                format!("recording {what}"),
+            );
+        }
+        self.told_lost = false;
+        self.begun = true;
+    }
+
+    /// The recording in progress.
+    pub fn writer(&mut self) -> Option<&mut Writer> {
+        self.active.as_mut().map(|a| &mut a.writer)
+    }
+
+    /// Hands the complete samples to the disk.
+    pub fn hand_over(&mut self, cx: &mut Cx<'_>, dir: &mut SampleDirectory) {
+        let Some(active) = &mut self.active else {
+            return;
+        };
+        if self.complete == 0 {
+            return;
+        }
+        let mut next = cx.buffers.take();
+        next.extend_from_slice(&self.buffer[self.complete..]);
+        self.buffer.truncate(self.complete);
+        self.complete = 0;
+        let chunk = std::mem::replace(&mut self.buffer, next);
+        active.writer.written(&chunk);
+        dir.append(cx, active.file, chunk);
+    }
+
+    fn check_backlog(&mut self, cx: &mut Cx<'_>, dir: &mut SampleDirectory) {
+        let Some(active) = &self.active else { return };
+        let stream = dir.backlog_bytes(active.file);
+        if stream <= STREAM_BACKLOG_BYTES && cx.buffers.lent_bytes() <= TOTAL_BACKLOG_BYTES {
+            return;
+        }
+        self.overflow = true;
+        let why = if dir.is_full() {
+            "the disk is full"
+        } else {
+            "the disk is too slow"
+        };
+        self.stop(cx, dir, GapCause::Disk, why);
+    }
+
+    /// Ends the recording in progress; the next one follows on if `next_pts` is given.
+    fn finish(
+        &mut self,
+        cx: &mut Cx<'_>,
+        dir: &mut SampleDirectory,
+        next_pts: Option<i64>,
+        reason: &str,
+    ) {
+        self.hand_over(cx, dir);
+        let Some(active) = self.active.take() else {
+            return;
+        };
+        let (recording, run) = match active.writer.finish(next_pts, reason) {
+            Ok(finished) => finished,
+            Err(_) => return dir.discard(cx, active.file),
+        };
+        let gap = match recording.run_offset {
+            0 => self.gap_until(recording.start),
+            _ => None,
+        };
+        self.told.chain_hash = recording.chain_hash;
+        self.told.until = recording.start + recording.wall_duration;
+        self.gap_untrusted = recording.clock_untrusted;
+        dir.finish(active.file, recording, gap);
+        self.run = next_pts.map(|_| run);
+    }
+
+    /// The gap from what is told so far to `start`, unless it is too short to be one.
+    fn gap_until(&self, start: Wall90k) -> Option<Gap> {
+        (start - self.told.until > SHORTEST_GAP).then(|| Gap {
+            stream: self.name.id,
+            start: self.told.until,
+            end: start,
+            clock_untrusted: self.gap_untrusted,
+            cause: self.pause.cause,
+            detail: self.pause.detail.clone(),
+        })
+    }
+
+    /// Tells the gap that is open up to `wall`, if it is long enough to be worth a row by itself.
+    pub fn tell_gap_so_far(&mut self, wall: Wall90k, clock_trusted: bool, all: bool) {
+        let wanted = all || wall - self.told.until > LONG_GAP;
+        if self.active.is_some() || self.unsettled || self.cut.is_some() || !wanted {
+            return;
+        }
+        if let Some(gap) = self.gap_until(wall) {
+            self.told.until = gap.end;
+            self.durable.until = gap.end;
+            self.gaps.push(gap);
+        }
+        self.gap_untrusted = !clock_trusted;
+    }
+
+    /// Ends the run: recording stops, or begins anew at the next sync sample.
+    pub fn stop(
+        &mut self,
+        cx: &mut Cx<'_>,
+        dir: &mut SampleDirectory,
+        cause: GapCause,
+        detail: &str,
+    ) {
+        if self.active.is_some() {
+            self.finish(cx, dir, None, detail);
+            self.pause = Pause {
+                cause,
+                detail: detail.to_owned(),
+            };
+        } else if self.pause.cause != cause && !self.unsettled {
+            // Another cause from now on: what went before keeps its own.
+            self.tell_gap_so_far(cx.wall, cx.clock_trusted, true);
+            self.pause = Pause {
+                cause,
+                detail: detail.to_owned(),
+            };
+        }
+        self.run = None;
+        if let Some(cut) = self.cut.take() {
+            self.move_told(cut);
+        }
+    }
+
+    /// What was recorded before the clock was set will be moved.
+    fn move_told(&mut self, cut: ClockCut) {
+        if cut.moved {
+            self.told.until = self.told.until + cut.ahead;
+            self.durable.until = self.durable.until + cut.ahead;
+        }
+    }
+
+    /// The clock was set, stepped or lost.
+    pub fn clock_changed(&mut self, change: ClockChange) {
+        let cut = match change {
+            ClockChange::Set(by) => ClockCut {
+                reason: "the clock was set",
+                ahead: by,
+                moved: true,
+            },
+            ClockChange::Stepped(by) => ClockCut {
+                reason: "the clock was stepped",
+                ahead: by,
+                moved: false,
+            },
+            ClockChange::Lost => return,
+        };
+        match (&self.active, &mut self.cut) {
+            (Some(_), Some(earlier)) => {
+                earlier.ahead += cut.ahead;
+                earlier.moved |= cut.moved;
+            }
+            (Some(_), none) => *none = Some(cut),
+            (None, _) => {
+                self.move_told(cut);
+                if !cut.moved {
+                    self.pause = Pause {
+                        cause: GapCause::Clock,
+                        detail: cut.reason.to_owned(),
+                    };
+                }
+            }
+        }
+    }
+
+    /// A recording that has ended is durable.
+    pub fn durable(&mut self, recording: &Recording) {
+        self.durable = Reached {
+            next_sequence: recording.id.sequence + 1,
+            chain_hash: recording.chain_hash,
+            until: self
+                .durable
+                .until
+                .max(recording.start + recording.wall_duration),
+        };
+    }
+
+    /// The directory is lost: what is not durable is left to its journal.
+    pub fn abandon(&mut self, detail: &str) {
+        self.active = None;
+        self.run = None;
+        self.buffer.drain(..self.complete);
+        self.complete = 0;
+        if let Some(cut) = self.cut.take() {
+            self.move_told(cut);
+        }
+        let next_sequence = self.told.next_sequence;
+        self.told = Reached {
+            next_sequence,
+            ..self.durable
+        };
+        self.unsettled = true;
+        self.pause = Pause {
+            cause: GapCause::Disk,
+            detail: detail.to_owned(),
+        };
+    }
+
+    /// The directory's journal told of a recording; the gap before it is told too.
+    pub fn recovered(&mut self, recording: &Recording) -> Option<Gap> {
+        let gap = self.gap_until(recording.start);
+        self.told = Reached {
+            next_sequence: self.told.next_sequence.max(recording.id.sequence + 1),
+            chain_hash: recording.chain_hash,
+            until: self
+                .told
+                .until
+                .max(recording.start + recording.wall_duration),
+        };
+        self.durable = self.told;
+        gap
+    }
+
+    /// The directory is attached, and its journal has told all that it knows. Sequence numbers below
+    /// `next_sequence` are taken.
+    pub fn directory_is_back(&mut self, next_sequence: Option<u32>) {
+        self.unsettled = false;
+        if let Some(next) = next_sequence {
+            self.told.next_sequence = self.told.next_sequence.max(next);
+        }
+    }
+
+    /// The connection is gone: what is left of an unfinished access unit goes.
+    pub fn forget_unfinished(&mut self) {
+        self.buffer.truncate(self.complete);
+    }
+}
