@@ -5,6 +5,10 @@
 
 use std::io;
 
+/// What a file's name ends with while [`Directory::put`] writes it. One that was left over may be
+/// removed.
+pub const TEMPORARY: &str = ".tmp";
+
 /// Access to the files of one open sample directory. Names are relative: sample files as
 /// [`super::RecordingId::file_name`] gives them, `journal/…` and the marker file.
 pub trait Directory {

@@ -6,6 +6,7 @@ pub mod directory;
 pub mod drift;
 pub mod index;
 pub mod journal;
+pub mod real_directory;
 pub mod recovery;
 pub mod reorder;
 pub mod rotation;

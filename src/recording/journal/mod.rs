@@ -23,6 +23,7 @@
 //! then wait (they are cumulative); anything else makes the next segment due, which tells it.
 
 pub mod record;
+pub mod replay;
 
 use super::writer::Writer;
 use super::{Recording, RecordingId};
