@@ -6,6 +6,12 @@
 //!
 //! No password is ever shown: [`Secret`] prints as `***`, and no error quotes a line of the file.
 
+mod file;
+mod values;
+
+#[cfg(test)]
+mod tests;
+
 use jiff::tz::TimeZone;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -112,6 +118,16 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Reads the file at `path`, and the password files that it names.
+    pub fn load(path: &Path) -> Result<Config, ConfigError> {
+        file::load(path)
+    }
+
+    /// The same of a text that stands for the file at `path`.
+    pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
+        file::parse(path, text)
+    }
+
     /// A configuration without a file: everything within `state_dir` (absolute), the page on
     /// 127.0.0.1:8080 for anybody on this machine, no camera yet.
     pub fn embedded_default(state_dir: &Path) -> Config {
