@@ -178,7 +178,6 @@ impl Client {
         let unsent = self.next_cseq;
         let mut input = bytes;
         while !matches!(self.state, State::Failed | State::Ended) {
-            let position = self.framer.position();
             let handled = match self.framer.next(&mut input) {
                 Ok(None) => break,
                 Ok(Some(Frame::Packet { channel, bytes })) => {
@@ -199,10 +198,10 @@ impl Client {
                     on_packet(Packet { kind, bytes });
                     continue;
                 }
-                Ok(Some(Frame::Message(Message::Request(r)))) => self.on_request(&r),
-                Ok(Some(Frame::Message(Message::Response(r)))) => {
-                    self.on_response(now, &r, unsent, position)
-                }
+                Ok(Some(Frame::Message { message, position })) => match message {
+                    Message::Request(request) => self.on_request(&request),
+                    Message::Response(reply) => self.on_response(now, &reply, unsent, position),
+                },
                 Err(_) if self.state == State::Teardown => {
                     self.end();
                     Ok(())
@@ -578,13 +577,9 @@ impl Client {
 
     /// The reply to TEARDOWN: the end, whatever it says, but for one nonce that was too old.
     fn on_torn_down(&mut self, pending: Pending, reply: &Response) {
-        if reply.code == 401 && pending.answers == 0 {
-            if let Some(auth) = &mut self.auth {
-                if auth.challenged(&reply.headers) != Challenged::Unknown {
-                    self.pending = Some(self.send(pending.method, 1));
-                    return;
-                }
-            }
+        if reply.code == 401 && pending.answers == 0 && self.challenged_again(reply) {
+            self.pending = Some(self.send(pending.method, 1));
+            return;
         }
         if matches!(reply.code, 200..300 | 454) {
             self.session = None;
@@ -691,11 +686,9 @@ impl Client {
     /// The reply to a sign of life: most refusals still kept the session alive.
     fn on_keepalive_reply(&mut self, pending: Pending, reply: &Response) -> Result<(), Error> {
         match reply.code {
-            401 if pending.answers == 0 => {
-                if let Some(auth) = &mut self.auth {
-                    if auth.challenged(&reply.headers) != Challenged::Unknown {
-                        self.keepalive = Some(self.send(pending.method, 1));
-                    }
+            401 => {
+                if self.challenged_again(reply) && pending.answers == 0 {
+                    self.keepalive = Some(self.send(pending.method, 1));
                 }
             }
             454 => return Err(Error::SessionLost),
@@ -703,6 +696,12 @@ impl Client {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Takes a 401's challenge for what is sent from now on; false if there is no answer to it.
+    fn challenged_again(&mut self, reply: &Response) -> bool {
+        let auth = self.auth.as_mut();
+        auth.is_some_and(|auth| auth.challenged(&reply.headers) != Challenged::Unknown)
     }
 
     /// The session's id may change with each reply; the last one holds.

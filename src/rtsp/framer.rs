@@ -5,7 +5,7 @@
 //!
 //! It refuses bytes that begin neither a packet nor a message; it does not search for the next one.
 
-use super::error::{Error, quote};
+use super::error::Error;
 use super::message::{BODY_LIMIT, HEAD_LIMIT, Message};
 
 /// Interleaved packets begin with it.
@@ -18,8 +18,15 @@ const TAIL_KEPT: usize = 4 * 1024;
 /// One thing found in the stream.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Frame<'a> {
-    Packet { channel: u8, bytes: &'a [u8] },
-    Message(Message),
+    Packet {
+        channel: u8,
+        bytes: &'a [u8],
+    },
+    /// `position`: how many bytes of the connection came before it.
+    Message {
+        message: Message,
+        position: u64,
+    },
 }
 
 /// See the module.
@@ -49,22 +56,21 @@ enum State {
     },
     /// A frame that was lent out by the last call: to be dropped by the next.
     Lent,
+    /// Nothing that makes sense: an error was returned.
+    Lost,
 }
 
 impl Framer {
-    /// How many bytes were taken before the frame under way, or the next one: where an error is.
-    pub fn position(&self) -> u64 {
-        self.position
-    }
-
     /// Takes the next frame off the front of `input`. `None`: all of `input` was taken and more is
-    /// needed. After an error the framer knows no more where it is and must not be used again.
+    /// needed. After an error the framer does not know where it is: each further call is one too.
     pub fn next<'s, 'i: 's>(
         &'s mut self,
         input: &mut &'i [u8],
     ) -> Result<Option<Frame<'s>>, Error> {
-        if let State::Lent = self.state {
-            self.drop_tail();
+        match self.state {
+            State::Lent => self.drop_tail(),
+            State::Lost => return Err(self.error("lost in the stream".to_owned())),
+            _ => {}
         }
         if let State::Between = self.state {
             self.skip_blanks(input);
@@ -81,8 +87,9 @@ impl Framer {
             } else if first.is_ascii_alphabetic() {
                 self.state = State::Head { line_start: 0 };
             } else {
-                let seen = String::from_utf8_lossy(&input[..input.len().min(16)]);
-                return Err(self.error(format!("lost in the stream at \"{}\"", quote(&seen))));
+                return Err(self.error(format!(
+                    "lost in the stream: {first:#04x} begins neither a packet nor a message"
+                )));
             }
         }
         match self.state {
@@ -150,8 +157,12 @@ impl Framer {
             return Ok(None);
         };
         message.set_body(&self.tail[head..]);
+        let position = self.position;
         self.drop_tail();
-        Ok(Some(Frame::Message(*message)))
+        Ok(Some(Frame::Message {
+            message: *message,
+            position,
+        }))
     }
 
     /// Moves lines to the tail up to and with the empty one that ends a head. False: not there yet.
@@ -189,14 +200,16 @@ impl Framer {
         self.state = State::Between;
     }
 
-    fn error(&self, what: String) -> Error {
+    fn error(&mut self, what: String) -> Error {
+        self.state = State::Lost;
         Error::Protocol {
             what,
             position: self.position,
         }
     }
 
-    fn too_long(&self, what: &'static str, limit: usize) -> Error {
+    fn too_long(&mut self, what: &'static str, limit: usize) -> Error {
+        self.state = State::Lost;
         Error::TooLong {
             what,
             limit,
@@ -236,7 +249,7 @@ mod tests {
             }
             assert!(input.is_empty());
         }
-        (told, Ok(framer.position()))
+        (told, Ok(framer.position))
     }
 
     #[test]

@@ -25,3 +25,6 @@ pub use error::{Blame, Error, Method};
 pub use port::{
     ClientConfig, Counters, Output, Packet, PacketKind, UdpTransport, VideoDescription,
 };
+
+#[cfg(test)]
+mod tests;
