@@ -6,6 +6,7 @@
 //! [`session`] and [`recorder`] (camera to recording), [`directory`] (recording to disk), [`commit`]
 //! (to the database, and deleting).
 
+mod api;
 mod backoff;
 mod buffers;
 mod clock;
@@ -98,6 +99,7 @@ pub struct Nvr {
     full: BTreeSet<DirId>,
     /// The shell was told that all is set up.
     told_ready: bool,
+    clients: api::Clients,
     /// When something is to be done without an event; may be earlier than need be.
     wake: Option<Monotonic>,
     stats: Option<port::ReactorStats>,
@@ -140,6 +142,7 @@ impl Nvr {
             restamp: None,
             full: BTreeSet::new(),
             told_ready: false,
+            clients: api::Clients::default(),
             wake: Some(Monotonic(0)),
             stats: None,
             started: None,
@@ -202,7 +205,7 @@ impl Nvr {
                 Some(Owner::Stream(id)) => {
                     self.with_stream(now, id, |s, cx, rec, dir| s.received(cx, bytes, rec, dir));
                 }
-                Some(Owner::Http) => {}
+                Some(Owner::Http) => self.http_event(now, Event::Received { conn, bytes }),
                 None => {}
             },
             Event::Datagram { conn, bytes, .. } => {
@@ -213,12 +216,16 @@ impl Nvr {
                     });
                 }
             }
-            Event::Drained { .. } => {}
+            Event::Drained { conn } => self.http_event(now, Event::Drained { conn }),
             Event::Closed { conn, reason } => {
                 let owner = self.out.owner(conn);
                 self.out.forget_conn(conn);
-                if let Some(Owner::Stream(id)) = owner {
-                    self.with_stream(now, id, |s, cx, _, _| s.closed(cx, conn, reason));
+                match owner {
+                    Some(Owner::Stream(id)) => {
+                        self.with_stream(now, id, |s, cx, _, _| s.closed(cx, conn, reason));
+                    }
+                    Some(Owner::Http) => self.http_event(now, Event::Closed { conn, reason }),
+                    None => {}
                 }
             }
             Event::UdpBound { rtp, rtcp, result } => {
@@ -230,7 +237,7 @@ impl Nvr {
                     self.with_stream(now, id, |s, cx, _, _| s.udp_bound(cx, rtp, result));
                 }
             }
-            Event::Accepted { conn, .. } => self.out.close(conn, false),
+            Event::Accepted { conn, listener, .. } => self.accepted(now, conn, listener),
             Event::Disk { op, result, buffer } => self.disk_done(now, op, result, buffer),
             Event::Db { id, result } => self.db_done(now, id, result),
             Event::Stats(stats) => self.stats = Some(stats.clone()),
@@ -360,6 +367,7 @@ impl Nvr {
         for id in ids {
             self.run_directory(now, id);
         }
+        self.http_timeouts(now);
         self.run_commit(now);
         self.run_shutdown(now);
         self.tell_ready();
@@ -412,7 +420,13 @@ impl Nvr {
             Phase::New => Some(Monotonic(0)),
             _ => None,
         };
-        streams.chain(dirs).chain(commit).chain(stopping).min()
+        let clients = self.clients.next_timeout();
+        streams
+            .chain(dirs)
+            .chain(clients)
+            .chain(commit)
+            .chain(stopping)
+            .min()
     }
 }
 

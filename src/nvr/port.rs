@@ -68,8 +68,7 @@ pub enum Event<'a> {
         from: SocketAddr,
         bytes: &'a [u8],
     },
-    /// All that was sent on `conn` has been taken by the kernel; reported once after each time that
-    /// some of it had to wait.
+    /// All that was sent on `conn` has been taken by the kernel; reported each time that it is so again.
     Drained { conn: ConnId },
     /// The connection could not be made, was closed by the peer (`Ok`) or failed. The core need not
     /// close it; the id is gone.
