@@ -153,8 +153,7 @@ impl Layout {
         let mut all = Gathered::default(); // Up to the current sample.
         let mut shown = None; // Up to the last one that is shown, once others have followed it.
         let mut base_offset = 0;
-        let mut position = 0u32;
-        for sample in index::samples(&recording.index) {
+        for (sample, position) in index::samples(&recording.index).zip(0..) {
             let s = sample.map_err(|e| refuse(e.to_string()))?;
             if position == 0 {
                 base_offset = s.composition_offset_90k;
@@ -176,7 +175,6 @@ impl Layout {
                 shown = Some(all);
             }
             all.add(&s, offset);
-            position += 1;
         }
         // The last sample may last no time at all; it is shown nevertheless.
         let end = (all.last_decode + all.last_duration).max(all.last_composition + 1);

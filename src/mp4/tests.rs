@@ -147,7 +147,7 @@ fn the_header_tells_when_and_how_large() {
         content(&head, b"mvhd")[4..12],
         (created as u64).to_be_bytes()
     );
-    let size = [704 * 16 / 11 << 16, 576u32 << 16]
+    let size = [(704 * 16 / 11) << 16, 576u32 << 16]
         .map(u32::to_be_bytes)
         .concat();
     assert_eq!(content(&head, b"tkhd")[88..], size);
@@ -232,7 +232,7 @@ fn what_cannot_be_a_file_is_refused() {
     assert_eq!(File::new(vec![]).unwrap_err(), Error::Empty);
     let r = recording(4, 2, &[(10, 5), (10, 5)]);
     let refused = |s| File::new(vec![s]).unwrap_err();
-    for range in [20..30, -5..0, 7..7, 9..3] {
+    for range in [20..30, -5..0, 7..7] {
         let error = Error::EmptySegment { recording: r.id };
         assert_eq!(refused(part(&r, range.clone())), error, "{range:?}");
     }
