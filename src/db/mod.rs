@@ -5,6 +5,7 @@
 mod configure;
 mod database;
 mod flush;
+mod query;
 mod restamp;
 mod upgrade;
 

@@ -3,6 +3,7 @@
 mod configure;
 mod flush;
 mod open;
+mod query;
 mod restamp;
 
 use super::*;
