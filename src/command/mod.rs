@@ -1,0 +1,71 @@
+//! What the command line can do: one file a command, each with its arguments and
+//! `run(args) -> Result<Exit, Failure>`.
+
+pub mod init;
+pub mod ts;
+pub mod upgrade;
+
+use moonfire_nvr::{config, db};
+use std::process::ExitCode;
+use uuid::Uuid;
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// 0.
+    Fine,
+    /// 1: it could not be done.
+    Failed,
+    /// 2: the arguments or the configuration are wrong.
+    Usage,
+    /// 3: `check` found something that is not as it should be (and did not mend all of it).
+    #[allow(dead_code)]
+    Found,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(match exit {
+            Exit::Fine => 0,
+            Exit::Failed => 1,
+            Exit::Usage => 2,
+            Exit::Found => 3,
+        })
+    }
+}
+
+/// Why a command could not do what it should: one or more sentences for people.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    #[error("{0}")]
+    Config(#[from] config::ConfigError),
+    #[error("{0}")]
+    Database(#[from] db::Error),
+    #[error("{}: {error}", path.display())]
+    Io {
+        path: std::path::PathBuf,
+        error: std::io::Error,
+    },
+    /// Anything else that could not be done.
+    #[error("{0}")]
+    #[allow(dead_code)]
+    Failed(String),
+    /// The arguments are wrong in a way that only the command itself could see.
+    #[error("{0}")]
+    Usage(String),
+}
+
+impl Failure {
+    pub fn exit(&self) -> Exit {
+        match self {
+            Failure::Config(_) | Failure::Usage(_) => Exit::Usage,
+            Failure::Database(_) | Failure::Io { .. } | Failure::Failed(_) => Exit::Failed,
+        }
+    }
+}
+
+/// A fresh seed from the operating system, for [`db::Database::open`].
+pub fn entropy() -> u128 {
+    // Version and variant bits are fixed; 122 are not.
+    Uuid::new_v4().as_u128()
+}
