@@ -25,6 +25,9 @@ const FULL_RETRY: Duration = Duration::from_secs(5);
 /// A round that takes longer than this is told in the log, once.
 const SLOW_ROUND: Duration = Duration::from_secs(10);
 
+/// That the disk is full is told again after this long, if it is full again then.
+const TELL_FULL_AGAIN: Duration = Duration::from_secs(3600);
+
 /// Whether it can be used.
 enum State {
     /// Not attached; looked for again at `retry`.
@@ -104,6 +107,7 @@ pub struct SampleDirectory {
     writes_after: u32,
     next_round: Monotonic,
     full_since: Option<Monotonic>,
+    told_full: Option<Monotonic>,
     /// Files were created or removed since the directory was last synced.
     names_unsynced: bool,
 }
@@ -134,6 +138,7 @@ impl SampleDirectory {
             writes_after: 0,
             next_round: Monotonic(0),
             full_since: None,
+            told_full: None,
             names_unsynced: false,
         }
     }
@@ -522,10 +527,12 @@ impl SampleDirectory {
                 }
                 outcome.attached = Some(attached);
                 self.ask_space(cx);
+                return;
             }
-            Ok(_) => self.away(cx, "the disk gave no answer to attaching".to_owned()),
-            Err(e) => self.away(cx, e.to_string()),
+            Ok(_) => outcome.lost = Some("the disk gave no answer to attaching".to_owned()),
+            Err(e) => outcome.lost = Some(e.to_string()),
         }
+        self.away(cx, outcome.lost.clone().unwrap_or_default());
     }
 
     /// Not attached: told once for each reason, and looked for again.
@@ -606,6 +613,17 @@ impl SampleDirectory {
 
     fn full(&mut self, cx: &mut Cx<'_>, outcome: &mut Outcome) {
         outcome.full = true;
+        let told = self
+            .told_full
+            .is_some_and(|t| cx.now.monotonic.since(t) < TELL_FULL_AGAIN);
+        if !told {
+            self.told_full = Some(cx.now.monotonic);
+            let message = format!(
+                "the disk at {} is full; the oldest recordings on it are deleted",
+                self.path.display()
+            );
+            cx.out.log(Severity::Warning, "disk-full", message);
+        }
         if self.full_since.is_none() {
             self.full_since = Some(cx.now.monotonic);
         }

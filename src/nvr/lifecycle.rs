@@ -154,6 +154,9 @@ impl Nvr {
             if let Some(dir) = self.dirs.get_mut(&old.settings.dir) {
                 old.stop(&mut cx, dir, GapCause::User, "its settings were changed");
             }
+            if let Ok(session) = &mut old.session {
+                session.hang_up(&mut cx);
+            }
             (resume.next_sequence, resume.chain_hash) = old.recorder.next();
             resume.told_until = old.recorder.told_until();
             (resume.cause, resume.detail) =
@@ -161,6 +164,9 @@ impl Nvr {
             for gap in old.recorder.take_gaps() {
                 self.commit.add_gap(gap);
             }
+        }
+        if row.told_until.is_none() {
+            (resume.cause, resume.detail) = (GapCause::Restart, "the stream is new".to_owned());
         }
         if !row.record {
             (resume.cause, resume.detail) = (GapCause::User, "recording is turned off".to_owned());
@@ -174,6 +180,9 @@ impl Nvr {
                 cx.out
                     .log_stream(Severity::Error, "bad-settings", &stream.name, message);
             }
+        }
+        if self.dirs.get(&row.dir).is_some_and(SampleDirectory::is_ready) {
+            stream.recorder.directory_is_back(None);
         }
         self.streams.insert(row.id, stream);
     }
@@ -434,7 +443,7 @@ impl Nvr {
         self.out.push(Action::Exit);
     }
 
-    /// Tells the service manager when everything was tried once.
+    /// Tells the service manager when everything was tried once, and how recording goes.
     pub(super) fn tell_ready(&mut self) {
         if !self.told_ready
             && self.phase == Phase::Running
@@ -442,6 +451,17 @@ impl Nvr {
         {
             self.told_ready = true;
             self.out.push(Action::Ready);
+        }
+        let wanted = self.streams.values().filter(|s| s.settings.record).count();
+        let recorded = self
+            .streams
+            .values()
+            .filter(|s| s.recorder.is_recording())
+            .count();
+        if self.phase == Phase::Running && self.told_status != Some((recorded, wanted)) {
+            self.told_status = Some((recorded, wanted));
+            let status = format!("{recorded} of {wanted} streams recording");
+            self.out.push(Action::Status(status));
         }
     }
 }

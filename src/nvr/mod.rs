@@ -99,6 +99,8 @@ pub struct Nvr {
     full: BTreeSet<DirId>,
     /// The shell was told that all is set up.
     told_ready: bool,
+    /// How many streams are recorded, of how many, as the service manager was told.
+    told_status: Option<(usize, usize)>,
     clients: api::Clients,
     /// When something is to be done without an event; may be earlier than need be.
     wake: Option<Monotonic>,
@@ -142,6 +144,7 @@ impl Nvr {
             restamp: None,
             full: BTreeSet::new(),
             told_ready: false,
+            told_status: None,
             clients: api::Clients::default(),
             wake: Some(Monotonic(0)),
             stats: None,
@@ -305,11 +308,6 @@ impl Nvr {
             self.directory_lost(id, &reason);
         }
         if outcome.full && self.full.insert(id) {
-            let message = format!(
-                "the disk at {} is full; the oldest recordings on it are deleted",
-                self.dirs[&id].path().display()
-            );
-            self.out.log(Severity::Warning, "disk-full", message);
             self.commit.hurry();
             self.wake_at(Some(Monotonic(0)));
         }

@@ -235,6 +235,7 @@ impl Recorder {
         }
         self.cut_if_due(cx, dir, &unit, entry_changed);
         if self.active.is_none() && !self.start(cx, dir, &unit) {
+            self.break_run(cx, unit.is_sync);
             self.drop_unit(unit.len);
             return;
         }
@@ -355,6 +356,21 @@ impl Recorder {
         });
         self.tell_begun(cx);
         true
+    }
+
+    /// The run was to go on with a new recording, but that could not be begun.
+    fn break_run(&mut self, cx: &Cx<'_>, is_sync: bool) {
+        if self.run.take().is_none() {
+            return;
+        }
+        let (cause, detail) = match (is_sync, cx.database_ready) {
+            (true, false) => (GapCause::Disk, "the database does not keep up"),
+            _ => (GapCause::Camera, "no sync sample where one was due"),
+        };
+        self.pause = Pause {
+            cause,
+            detail: detail.to_owned(),
+        };
     }
 
     /// Recording has begun, for the first time or again.
@@ -525,7 +541,11 @@ impl Recorder {
                 earlier.ahead += cut.ahead;
                 earlier.moved |= cut.moved;
             }
-            (Some(_), none) => *none = Some(cut),
+            (Some(active), none) => {
+                // What was begun while the clock was trusted is not moved.
+                let moved = cut.moved && active.clock_untrusted;
+                *none = Some(ClockCut { moved, ..cut });
+            }
             (None, _) => {
                 self.move_told(cut);
                 if !cut.moved {

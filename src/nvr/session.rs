@@ -199,6 +199,14 @@ impl Session {
         }
     }
 
+    /// Ends at once, with a good-bye that nobody waits to be answered.
+    pub fn hang_up(&mut self, cx: &mut Cx<'_>) {
+        self.stop(cx);
+        if let Phase::Closing(open) = std::mem::replace(&mut self.phase, Phase::Off) {
+            cx.out.close(open.conn, true);
+        }
+    }
+
     /// When [`Self::handle_timeout`] is to be called next.
     pub fn next_timeout(&self) -> Option<Monotonic> {
         match &self.phase {
