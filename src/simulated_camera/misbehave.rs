@@ -139,9 +139,9 @@ const TABLE: [Row; 51] = {
         row(Kind::OddTransport, "odd-transport", None, Nothing, "tell Transport with its ssrc first and spaces within"),
         row(Kind::OtherChannels, "other-channels", None, Nothing, "use interleaved channels other than those asked for"),
         row(Kind::WrongRtpInfo, "wrong-rtp-info", None, Nothing, "tell seq=0, rtptime=-1 and a final comma in RTP-Info"),
-        row(Kind::StrayCrlf, "stray-crlf", None, Nothing, "put a CRLF before each reply and, at times, a CR between packets"),
+        row(Kind::StrayCrlf, "stray-crlf", None, Nothing, "while playing, put a CRLF before each reply and, at times, a CR between packets"),
         row(Kind::UnknownChannel, "unknown-channel", None, Nothing, "send data on interleaved channel 99 with each frame"),
-        row(Kind::EarlyData, "early-data", None, Nothing, "send the first frame ahead of the reply to PLAY"),
+        row(Kind::EarlyData, "early-data", None, Nothing, "send the first frame ahead of the reply to PLAY (not drawn pictures)"),
         row(Kind::Drop, "drop", PER_MILLE, Losses, "lose N of 1000 packets"),
         row(Kind::Reorder, "reorder", PER_MILLE, Nothing, "let N of 1000 packets come after the one behind them (UDP)"),
         row(Kind::Duplicate, "duplicate", PER_MILLE, Nothing, "send N of 1000 packets twice (UDP)"),
@@ -157,11 +157,11 @@ const TABLE: [Row; 51] = {
         row(Kind::ClockDrift, "clock-drift", Some((200, -100_000, 100_000)), Nothing, "run the camera's clock N ppm too fast"),
         row(Kind::NoReports, "no-reports", None, Nothing, "send no RTCP sender reports"),
         row(Kind::WrongReports, "wrong-reports", None, Nothing, "send sender reports of the year 1900, and some that are cut"),
-        row(Kind::Burst, "burst", Some((5, 2, 100)), Nothing, "send frames N at a time"),
+        row(Kind::Burst, "burst", Some((5, 2, 100)), Nothing, "send frames N at a time (not drawn pictures)"),
         row(Kind::LateSync, "late-sync", FRAMES, Nothing, "send no sync sample among the first N frames"),
         row(Kind::SpropOnly, "sprop-only", None, Nothing, "tell parameter sets in the SDP alone, never in band"),
         row(Kind::AnnexB, "annex-b", None, Nothing, "send sync samples' small NAL units in one packet, start codes between"),
-        row(Kind::ChangeParameters, "change-parameters", FRAMES, Nothing, "change to another picture size at the sync sample after N frames"),
+        row(Kind::ChangeParameters, "change-parameters", FRAMES, Nothing, "halve the picture at the first sync sample from the camera's frame N on (synthetic pictures)"),
     ]
 };
 

@@ -8,14 +8,30 @@
 //!
 //! What it refuses: more than one video track to a URL, RTSP 2.0, multicast, encryption.
 
+#[cfg(feature = "ffmpeg")]
+mod annex_b;
 mod authentication;
+pub mod canvas;
+#[cfg(feature = "ffmpeg")]
+pub mod clip;
+mod description;
+#[cfg(feature = "ffmpeg")]
+pub mod encoder;
+mod font;
+#[cfg(feature = "ffmpeg")]
+mod live;
 mod message;
 pub mod misbehave;
+pub mod network;
 pub mod packetize;
 mod player;
+pub mod scene;
 pub mod server;
 pub mod source;
 pub mod synthetic;
+
+#[cfg(test)]
+mod tests;
 
 pub use authentication::{Authentication, Scheme};
 pub use misbehave::{Fault, Faults};

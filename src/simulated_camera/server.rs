@@ -5,22 +5,18 @@
 //! [`ServerSession::next_timeout`].
 
 use super::authentication::{Authentication, Authenticator, Oddities, Verdict};
+use super::description::{self, TRACK};
 use super::message::{self, Input, Reply, Request};
 use super::misbehave::{Faults, Kind};
-use super::packetize::{MAX_PAYLOAD_BYTES, PAYLOAD_TYPE};
+use super::packetize::MAX_PAYLOAD_BYTES;
 use super::player::{Player, Transport, Wish};
-use super::{AccessUnit, ParameterSets, Source, synthetic};
+use super::{AccessUnit, Source};
 use crate::time::{Monotonic, Now};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use rand_core::{RngCore, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// The path under a stream's URL that names its one track.
-const TRACK: &str = "trackID=0";
 
 /// A camera, as all connections to it share it.
 #[derive(Clone, Debug)]
@@ -137,6 +133,7 @@ impl ServerSession {
     /// all come from `seed`.
     pub fn new(config: Arc<Config>, seed: u64) -> ServerSession {
         let mut rng = Pcg64Mcg::seed_from_u64(seed);
+        let config = with_changing_parameters(config);
         let faults = &config.faults;
         let oddities = Oddities {
             refuse_all: faults.has(Kind::RefusePassword),
@@ -257,7 +254,7 @@ impl ServerSession {
 
     fn send_reply(&mut self, reply: &Reply, cseq: &str) {
         let mut bytes = reply.to_bytes(cseq, self.has(Kind::OddHeaders));
-        if self.has(Kind::StrayCrlf) {
+        if self.has(Kind::StrayCrlf) && self.playing().is_some() {
             bytes.splice(0..0, *b"\r\n");
         }
         self.output.push_back(ServerOutput::Send(bytes));
@@ -287,7 +284,7 @@ impl ServerSession {
             }
         }
         match request.method.as_str() {
-            "DESCRIBE" => self.describe(request),
+            "DESCRIBE" => self.describe(now, request),
             "SETUP" => self.set_up(now, request),
             "PLAY" | "PAUSE" | "TEARDOWN" if !self.names_session(request) => Reply::new(454),
             "PLAY" => self.play(now, request),
@@ -335,7 +332,7 @@ impl ServerSession {
         self.config.streams.iter().position(|s| s.path == path)
     }
 
-    fn describe(&mut self, request: &Request) -> Reply {
+    fn describe(&mut self, now: Now, request: &Request) -> Reply {
         let Some(stream) = self.stream_of(request) else {
             return Reply::new(404);
         };
@@ -351,7 +348,9 @@ impl ServerSession {
             }
         }
         let base = format!("{origin}/{}/", request.path());
-        let sdp = self.sdp(stream, &base);
+        let camera = self.config.camera_time(now.monotonic);
+        let parameters = self.config.streams[stream].source.parameters(camera);
+        let sdp = description::sdp(faults, &parameters, &base);
         let reply = Reply::new(200);
         let reply = if faults.has(Kind::NoContentBase) {
             reply
@@ -366,56 +365,6 @@ impl ServerSession {
                 .header("Content-Type", "application/sdp")
         };
         reply.body(sdp)
-    }
-
-    /// The session description (RFC 4566; RFC 6184 section 8.2.1).
-    fn sdp(&self, stream: usize, base: &str) -> Vec<u8> {
-        let faults = &self.config.faults;
-        let source = &self.config.streams[stream].source;
-        let mut lines = vec!["v=0".to_owned()];
-        if !faults.has(Kind::SdpLf) {
-            lines.push("o=- 1 1 IN IP4 0.0.0.0".to_owned());
-            lines.push("s=Simulated camera".to_owned());
-            lines.push("c=IN IP4 0.0.0.0".to_owned());
-            lines.push("t=0 0".to_owned());
-        }
-        lines.push("a=range:npt=now-".to_owned());
-        if faults.has(Kind::ExtraMedia) {
-            for line in [
-                "m=application/VENDOR 0 RTP/AVP smart/1/90000",
-                "m=audio 0 RTP/AVP 0",
-                "a=control:trackID=7",
-                "m=audio 0 RTP/AVP 8",
-                "a=sendonly",
-                "a=control:trackID=8",
-                "m=application 0 RTP/AVP 107",
-                "a=rtpmap:107 vnd.onvif.metadata/90000",
-                "a=control:trackID=9",
-            ] {
-                lines.push(line.to_owned());
-            }
-        }
-        lines.push(format!("m=video 0 RTP/AVP {PAYLOAD_TYPE}"));
-        lines.push(if faults.has(Kind::AbsoluteControl) {
-            format!("a=control:{base}{TRACK}")
-        } else {
-            format!("a=control:{TRACK}")
-        });
-        lines.push(format!("a=rtpmap:{PAYLOAD_TYPE} H264/90000"));
-        lines.push(format!(
-            "a=fmtp:{PAYLOAD_TYPE} {}",
-            format_parameters(&source.parameters(), faults)
-        ));
-        let end = if faults.has(Kind::SdpLf) {
-            "\n"
-        } else {
-            "\r\n"
-        };
-        let mut sdp = lines.join(end) + end;
-        if faults.has(Kind::SdpLf) {
-            sdp.push('\0');
-        }
-        sdp.into_bytes()
     }
 
     fn set_up(&mut self, now: Now, request: &Request) -> Reply {
@@ -545,6 +494,18 @@ impl ServerSession {
     }
 }
 
+/// The fault is one of the camera rather than the session: frames are the same to all sessions.
+fn with_changing_parameters(config: Arc<Config>) -> Arc<Config> {
+    let Some(number) = config.faults.get(Kind::ChangeParameters) else {
+        return config;
+    };
+    let mut config = Config::clone(&config);
+    for stream in &mut config.streams {
+        stream.source.change_at(number.unsigned_abs());
+    }
+    Arc::new(config)
+}
+
 fn session_timeout(config: &Config) -> Duration {
     let fault = [Kind::SessionTimeout, Kind::HiddenTimeout]
         .into_iter()
@@ -565,33 +526,4 @@ fn redirect(origin: &str, port: i64, path: &str) -> String {
         _ => origin,
     };
     format!("{host}:{port}/{path}")
-}
-
-fn format_parameters(parameters: &ParameterSets, faults: &Faults) -> String {
-    let told;
-    let parameters = if faults.has(Kind::WrongSprop) {
-        told = synthetic::parameter_sets(176, 144, 5);
-        &told
-    } else {
-        parameters
-    };
-    let mut text = "packetization-mode=1".to_owned();
-    if faults.has(Kind::NoSprop) {
-        return text;
-    }
-    if let [_, profile, constraints, level, ..] = parameters.sps[..] {
-        text.push_str(&format!(
-            ";profile-level-id={profile:02x}{constraints:02x}{level:02x}"
-        ));
-    }
-    if faults.has(Kind::BrokenSprop) {
-        text.push_str(";sprop-parameter-sets=Z0I@!,,aM");
-    } else {
-        text.push_str(&format!(
-            ";sprop-parameter-sets={},{}",
-            BASE64.encode(&parameters.sps),
-            BASE64.encode(&parameters.pps)
-        ));
-    }
-    text
 }

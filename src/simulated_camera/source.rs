@@ -94,12 +94,22 @@ impl Clip {
 }
 
 impl Source {
-    /// The parameter sets at the start, for the SDP.
-    pub fn parameters(&self) -> Arc<ParameterSets> {
+    /// The parameter sets in force at `elapsed` since the camera was switched on, for the SDP.
+    pub fn parameters(&self, elapsed: Duration) -> Arc<ParameterSets> {
         match self {
-            Source::Synthetic(s) => Arc::new(s.parameters(0)),
+            Source::Synthetic(s) => {
+                let next = self.first_sync_from(elapsed).unwrap_or(0);
+                Arc::new(s.parameters(next))
+            }
             Source::Clip(c) => c.parameters.clone(),
             Source::Live(p) => p.clone(),
+        }
+    }
+
+    /// Halves a synthetic picture at the first sync sample from frame `number` on.
+    pub fn change_at(&mut self, number: u64) {
+        if let Source::Synthetic(s) = self {
+            s.change_at = Some(number);
         }
     }
 
