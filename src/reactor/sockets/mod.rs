@@ -1,0 +1,647 @@
+//! Connections: TCP made and accepted, UNIX accepted, UDP pairs. Owned by the event loop; everything
+//! here is non-blocking, and nothing here knows what the bytes mean.
+//!
+//! Sockets are registered once, for reading and writing, edge-triggered. What is to be sent waits in
+//! a bounded queue for each connection and goes out at the end of the turn.
+
+pub(super) mod listeners;
+mod options;
+pub(super) mod udp;
+
+use super::tokens::{SlotKey, Slots, Target};
+use crate::nvr::port::{ConnId, Event, SocketError};
+use crate::time::Monotonic;
+use mio::net::{TcpStream, UdpSocket, UnixStream};
+use mio::{Interest, Registry};
+use std::collections::{HashMap, VecDeque};
+use std::io::{self, IoSlice, Read, Write};
+use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::time::Duration;
+
+/// Bytes that may wait to be sent on one connection. One that passes it is closed with
+/// [`SocketError::Overflow`]: the core paces itself by [`Event::Drained`], so this is its mistake.
+pub const MAX_SEND_QUEUE_BYTES: usize = 4 << 20;
+
+/// Pieces in a send queue that one `writev` takes.
+const MAX_WRITE_SLICES: usize = 16;
+
+/// Bytes that one connection may send in one turn; the rest goes in the next one.
+const SEND_BUDGET_BYTES: usize = 1 << 20;
+
+/// How long a connection that was closed with `flush` may take to send what is queued and to see
+/// the peer close in turn. Then it is cut.
+const FLUSH_LIMIT: Duration = Duration::from_secs(5);
+
+/// A bulk TCP connection wakes the loop ahead of its tick when so many bytes wait in the kernel
+/// (`SO_RCVLOWAT`). The kernel makes its receive buffer at least twice as large, so the window
+/// never closes on a key frame that arrives between ticks.
+pub const BULK_WAKE_BYTES: i32 = 256 << 10;
+
+/// What [`Sockets::read`] found.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// So many bytes for the core are in the buffer. With `more`, the kernel may hold others.
+    Bytes {
+        conn: ConnId,
+        len: usize,
+        more: bool,
+    },
+    /// A datagram is in the buffer.
+    Datagram {
+        conn: ConnId,
+        from: SocketAddr,
+        len: usize,
+    },
+    /// Something that is of no interest to the core was read and dropped; there may be more.
+    Dropped,
+    /// Nothing more to read now, or ever.
+    Nothing,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+    Udp { socket: UdpSocket, peer: IpAddr },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// TCP's handshake is under way.
+    Connecting,
+    Open,
+    /// Closed by the core (its id is gone): sending the rest of the queue.
+    Flushing { deadline: Monotonic },
+    /// Sent it all and said so; what the peer still sends is dropped, because closing over unread
+    /// bytes would reset the connection and could take our last words with it.
+    Lingering { deadline: Monotonic },
+}
+
+#[derive(Debug)]
+struct Conn {
+    id: ConnId,
+    socket: Socket,
+    phase: Phase,
+    accepted: bool,
+    /// How it is drained, if on ticks.
+    bulk: Option<Bulk>,
+    queue: VecDeque<Vec<u8>>,
+    queued_bytes: usize,
+    /// Bytes of the queue's front that are sent.
+    front_sent: usize,
+    /// The kernel took no more: nothing is tried until it says that it does again.
+    blocked: bool,
+    /// Some of the queue had to wait: the core is to be told when it is empty.
+    waited: bool,
+    dirty: bool,
+    /// In the loop's list of sockets with something to read.
+    ready: bool,
+}
+
+/// How a bulk socket is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bulk {
+    /// On each tick.
+    Tick,
+    /// On each short tick: its buffer in the kernel is small, and what does not fit is lost.
+    ShortTick,
+}
+
+/// All connections.
+#[derive(Debug)]
+pub(super) struct Sockets {
+    registry: Registry,
+    conns: Slots<Conn>,
+    by_id: HashMap<ConnId, SlotKey>,
+    accepted: usize,
+    /// Have something to send that was not tried yet.
+    dirty: Vec<SlotKey>,
+    /// Are flushing or lingering.
+    closing: Vec<SlotKey>,
+    bulk: Vec<SlotKey>,
+    /// May hold bytes that no readiness event will tell of.
+    unread: Vec<SlotKey>,
+    events: VecDeque<Event<'static>>,
+    pub(super) bytes_sent: u64,
+}
+
+impl Sockets {
+    pub(super) fn new(registry: Registry) -> Sockets {
+        Sockets {
+            registry,
+            conns: Slots::default(),
+            by_id: HashMap::new(),
+            accepted: 0,
+            dirty: Vec::new(),
+            closing: Vec::new(),
+            bulk: Vec::new(),
+            unread: Vec::new(),
+            events: VecDeque::new(),
+            bytes_sent: 0,
+        }
+    }
+
+    /// What the core is to be told, besides what was read.
+    pub(super) fn next_event(&mut self) -> Option<Event<'static>> {
+        self.events.pop_front()
+    }
+
+    /// Sockets that are open, closing ones included.
+    pub(super) fn len(&self) -> usize {
+        self.conns.len()
+    }
+
+    /// Connections that came in through a listener.
+    pub(super) fn accepted(&self) -> usize {
+        self.accepted
+    }
+
+    /// [`crate::nvr::port::Action::Connect`].
+    pub(super) fn connect(&mut self, id: ConnId, addr: SocketAddr) {
+        let added = TcpStream::connect(addr)
+            .and_then(|stream| self.add(id, Socket::Tcp(stream), Phase::Connecting, false));
+        if let Err(e) = added {
+            self.events.push_back(Event::Closed {
+                conn: id,
+                reason: Err(socket_error(&e)),
+            });
+        }
+    }
+
+    /// [`crate::nvr::port::Action::Send`].
+    pub(super) fn send(&mut self, id: ConnId, bytes: Vec<u8>) {
+        let Some((key, conn)) = self.open_stream(id) else {
+            return;
+        };
+        if bytes.is_empty() {
+            return;
+        }
+        if conn.queued_bytes + bytes.len() > MAX_SEND_QUEUE_BYTES {
+            self.remove(key, Some(Err(SocketError::Overflow)));
+            return;
+        }
+        conn.queued_bytes += bytes.len();
+        conn.queue.push_back(bytes);
+        if !conn.blocked && conn.phase == Phase::Open {
+            self.mark_dirty(key);
+        }
+    }
+
+    /// [`crate::nvr::port::Action::Bulk`].
+    pub(super) fn set_bulk(&mut self, id: ConnId) {
+        let Some(&key) = self.by_id.get(&id) else {
+            return;
+        };
+        let Some(conn) = self.conns.get_mut(key) else {
+            return;
+        };
+        if conn.bulk.is_some() {
+            return;
+        }
+        conn.bulk = Some(match &mut conn.socket {
+            Socket::Tcp(stream) => {
+                // Where this fails it only costs wake-ups.
+                let _ = options::set_receive_low_water(stream, BULK_WAKE_BYTES);
+                Bulk::Tick
+            }
+            Socket::Unix(_) => Bulk::Tick,
+            // Datagrams have no low water mark, so readiness is not asked for at all.
+            Socket::Udp { socket, .. } => {
+                let _ = self.registry.deregister(socket);
+                udp::bulk_kind(socket)
+            }
+        });
+        self.bulk.push(key);
+    }
+
+    /// [`crate::nvr::port::Action::Close`].
+    pub(super) fn close(&mut self, id: ConnId, flush: bool, now: Monotonic) {
+        let Some(&key) = self.by_id.get(&id) else {
+            return;
+        };
+        let stream = self.conns.get(key).is_some_and(|c| {
+            c.phase == Phase::Open && matches!(c.socket, Socket::Tcp(_) | Socket::Unix(_))
+        });
+        if flush && stream {
+            self.begin_closing(key, now);
+        } else {
+            self.remove(key, None);
+        }
+    }
+
+    /// A socket may be written to, or a connection attempt has ended.
+    pub(super) fn writable(&mut self, key: SlotKey) {
+        let Some(conn) = self.conns.get_mut(key) else {
+            return;
+        };
+        if conn.phase == Phase::Connecting {
+            self.finish_connecting(key);
+        } else if !conn.queue.is_empty() {
+            self.mark_dirty(key);
+        }
+    }
+
+    /// Marks a socket as one to be read; false if it is marked already or gone.
+    pub(super) fn mark_ready(&mut self, key: SlotKey) -> bool {
+        match self.conns.get_mut(key) {
+            Some(conn) => !std::mem::replace(&mut conn.ready, true),
+            None => false,
+        }
+    }
+
+    /// Takes the mark away; false if the socket is gone.
+    pub(super) fn unmark_ready(&mut self, key: SlotKey) -> bool {
+        match self.conns.get_mut(key) {
+            Some(conn) => {
+                conn.ready = false;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Sockets to be read although no readiness event will tell so.
+    pub(super) fn next_unread(&mut self) -> Option<SlotKey> {
+        self.unread.pop()
+    }
+
+    /// Whether a readiness event is for a socket that waits for its tick all the same.
+    pub(super) fn is_bulk(&self, key: SlotKey) -> bool {
+        self.conns.get(key).is_some_and(|c| c.bulk.is_some())
+    }
+
+    /// The bulk sockets that this kind of tick reads, appended to `keys` and marked ready.
+    pub(super) fn on_tick(&mut self, kind: Bulk, keys: &mut VecDeque<SlotKey>) {
+        let conns = &mut self.conns;
+        self.bulk.retain(|&key| {
+            let Some(conn) = conns.get_mut(key) else {
+                return false;
+            };
+            if conn.bulk == Some(kind) && !std::mem::replace(&mut conn.ready, true) {
+                keys.push_back(key);
+            }
+            conn.bulk.is_some()
+        });
+    }
+
+    /// Whether any socket waits for this kind of tick.
+    pub(super) fn has_bulk(&self, kind: Bulk) -> bool {
+        self.bulk
+            .iter()
+            .any(|&key| self.conns.get(key).is_some_and(|c| c.bulk == Some(kind)))
+    }
+
+    /// Reads once, into `buf`.
+    pub(super) fn read(&mut self, key: SlotKey, buf: &mut [u8], now: Monotonic) -> Reading {
+        let Some(conn) = self.conns.get_mut(key) else {
+            return Reading::Nothing;
+        };
+        if conn.phase == Phase::Connecting {
+            return Reading::Nothing;
+        }
+        let result = match &mut conn.socket {
+            Socket::Tcp(stream) => stream.read(buf),
+            Socket::Unix(stream) => stream.read(buf),
+            Socket::Udp { socket, peer } => return udp::read(conn.id, socket, *peer, buf),
+        };
+        match result {
+            Ok(0) => {
+                self.read_end(key, now);
+                Reading::Nothing
+            }
+            Ok(_) if conn.phase != Phase::Open => Reading::Dropped,
+            Ok(len) => Reading::Bytes {
+                conn: conn.id,
+                len,
+                more: len == buf.len(),
+            },
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Reading::Nothing,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => Reading::Dropped,
+            Err(e) => {
+                self.remove(key, Some(Err(socket_error(&e))));
+                Reading::Nothing
+            }
+        }
+    }
+
+    /// Sends what waits and may be sent.
+    pub(super) fn flush(&mut self, now: Monotonic) {
+        for key in std::mem::take(&mut self.dirty) {
+            self.flush_one(key, now);
+        }
+    }
+
+    /// Something was left over by [`Self::flush`] only for the sake of fairness.
+    pub(super) fn has_unflushed(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
+    /// Connections that still have to say their last words.
+    pub(super) fn has_flushing(&self) -> bool {
+        self.closing.iter().any(|&key| {
+            let phase = self.conns.get(key).map(|c| c.phase);
+            matches!(phase, Some(Phase::Flushing { .. }))
+        })
+    }
+
+    /// When [`Self::expire`] has something to do.
+    pub(super) fn next_deadline(&self) -> Option<Monotonic> {
+        self.closing
+            .iter()
+            .filter_map(|&key| self.conns.get(key)?.phase.deadline())
+            .min()
+    }
+
+    /// Cuts connections that take too long to close.
+    pub(super) fn expire(&mut self, now: Monotonic) {
+        if self.next_deadline().is_none_or(|d| d > now) {
+            return;
+        }
+        for key in self.closing.clone() {
+            let deadline = self.conns.get(key).and_then(|c| c.phase.deadline());
+            if deadline.is_some_and(|d| d <= now) {
+                self.remove(key, None);
+            }
+        }
+    }
+
+    fn add(
+        &mut self,
+        id: ConnId,
+        mut socket: Socket,
+        phase: Phase,
+        accepted: bool,
+    ) -> io::Result<SlotKey> {
+        let full = || io::Error::other("too many sockets");
+        let key = self.conns.next_key().ok_or_else(full)?;
+        let token = Target::Socket(key).token();
+        let both = Interest::READABLE | Interest::WRITABLE;
+        match &mut socket {
+            Socket::Tcp(s) => self.registry.register(s, token, both)?,
+            Socket::Unix(s) => self.registry.register(s, token, both)?,
+            Socket::Udp { socket, .. } => {
+                self.registry.register(socket, token, Interest::READABLE)?
+            }
+        }
+        let conn = Conn {
+            id,
+            socket,
+            phase,
+            accepted,
+            bulk: None,
+            queue: VecDeque::new(),
+            queued_bytes: 0,
+            front_sent: 0,
+            blocked: false,
+            waited: false,
+            dirty: false,
+            ready: false,
+        };
+        let key = self.conns.insert(conn).map_err(|_| full())?;
+        self.accepted += usize::from(accepted);
+        self.by_id.insert(id, key);
+        Ok(key)
+    }
+
+    /// Forgets a socket, which closes it; tells the core with `reason`, unless it knows.
+    fn remove(&mut self, key: SlotKey, reason: Option<Result<(), SocketError>>) {
+        let Some(conn) = self.conns.remove(key) else {
+            return;
+        };
+        self.accepted -= usize::from(conn.accepted);
+        match conn.phase {
+            Phase::Connecting | Phase::Open => {
+                self.by_id.remove(&conn.id);
+                if let Some(reason) = reason {
+                    self.events.push_back(Event::Closed {
+                        conn: conn.id,
+                        reason,
+                    });
+                }
+            }
+            Phase::Flushing { .. } | Phase::Lingering { .. } => {
+                self.closing.retain(|&k| k != key);
+            }
+        }
+    }
+
+    fn open_stream(&mut self, id: ConnId) -> Option<(SlotKey, &mut Conn)> {
+        let key = *self.by_id.get(&id)?;
+        let conn = self.conns.get_mut(key)?;
+        match conn.socket {
+            Socket::Tcp(_) | Socket::Unix(_) => Some((key, conn)),
+            Socket::Udp { .. } => None,
+        }
+    }
+
+    fn mark_dirty(&mut self, key: SlotKey) {
+        if let Some(conn) = self.conns.get_mut(key) {
+            if !std::mem::replace(&mut conn.dirty, true) {
+                self.dirty.push(key);
+            }
+        }
+    }
+
+    fn finish_connecting(&mut self, key: SlotKey) {
+        let Some(conn) = self.conns.get_mut(key) else {
+            return;
+        };
+        let Socket::Tcp(stream) = &conn.socket else {
+            return;
+        };
+        match stream.take_error() {
+            Ok(None) => {}
+            Ok(Some(e)) | Err(e) => {
+                self.remove(key, Some(Err(socket_error(&e))));
+                return;
+            }
+        }
+        match stream.peer_addr() {
+            Ok(_) => {}
+            // Not there yet: an event that was about nothing.
+            Err(e) if e.kind() == io::ErrorKind::NotConnected => return,
+            Err(e) => {
+                self.remove(key, Some(Err(socket_error(&e))));
+                return;
+            }
+        }
+        options::prepare_stream(stream);
+        conn.phase = Phase::Open;
+        let (id, queued) = (conn.id, !conn.queue.is_empty());
+        if queued {
+            self.mark_dirty(key);
+        }
+        self.events.push_back(Event::Connected { conn: id });
+    }
+
+    /// The peer has closed its side. What we still have to send is sent.
+    fn read_end(&mut self, key: SlotKey, now: Monotonic) {
+        let Some(conn) = self.conns.get(key) else {
+            return;
+        };
+        match conn.phase {
+            Phase::Open if !conn.queue.is_empty() => {
+                let id = conn.id;
+                self.events.push_back(Event::Closed {
+                    conn: id,
+                    reason: Ok(()),
+                });
+                self.begin_closing(key, now);
+            }
+            // It may well read on.
+            Phase::Flushing { .. } => {}
+            _ => self.remove(key, Some(Ok(()))),
+        }
+    }
+
+    fn begin_closing(&mut self, key: SlotKey, now: Monotonic) {
+        let Some(conn) = self.conns.get_mut(key) else {
+            return;
+        };
+        conn.phase = Phase::Flushing {
+            deadline: now + FLUSH_LIMIT,
+        };
+        if conn.bulk.take().is_some() {
+            // It is read as it comes from now on, though only to be dropped.
+            if let Socket::Tcp(stream) = &conn.socket {
+                let _ = options::set_receive_low_water(stream, 1);
+            }
+        }
+        self.by_id.remove(&conn.id);
+        self.closing.push(key);
+        self.unread.push(key);
+        self.mark_dirty(key);
+    }
+
+    fn flush_one(&mut self, key: SlotKey, now: Monotonic) {
+        let Some(conn) = self.conns.get_mut(key) else {
+            return;
+        };
+        conn.dirty = false;
+        conn.blocked = false;
+        let result = conn.write(SEND_BUDGET_BYTES);
+        self.bytes_sent += result.sent as u64;
+        if let Err(e) = result.end {
+            self.remove(key, Some(Err(socket_error(&e))));
+            return;
+        }
+        if !conn.queue.is_empty() {
+            if !conn.blocked {
+                self.mark_dirty(key);
+            }
+            return;
+        }
+        match conn.phase {
+            Phase::Flushing { .. } => self.begin_lingering(key, now),
+            _ if std::mem::take(&mut conn.waited) => {
+                let id = conn.id;
+                self.events.push_back(Event::Drained { conn: id });
+            }
+            _ => {}
+        }
+    }
+
+    fn begin_lingering(&mut self, key: SlotKey, now: Monotonic) {
+        let Some(conn) = self.conns.get_mut(key) else {
+            return;
+        };
+        let shut = match &conn.socket {
+            Socket::Tcp(s) => s.shutdown(Shutdown::Write),
+            Socket::Unix(s) => s.shutdown(Shutdown::Write),
+            Socket::Udp { .. } => Ok(()),
+        };
+        conn.phase = Phase::Lingering {
+            deadline: now + FLUSH_LIMIT,
+        };
+        match shut {
+            // Its end may have been read already, and there is no second edge for that.
+            Ok(()) => self.unread.push(key),
+            Err(_) => self.remove(key, None),
+        }
+    }
+}
+
+impl Phase {
+    fn deadline(self) -> Option<Monotonic> {
+        match self {
+            Phase::Flushing { deadline } | Phase::Lingering { deadline } => Some(deadline),
+            Phase::Connecting | Phase::Open => None,
+        }
+    }
+}
+
+/// What [`Conn::write`] did.
+struct Written {
+    sent: usize,
+    end: io::Result<()>,
+}
+
+impl Conn {
+    /// Writes from the queue until it is empty, the kernel takes no more (`blocked` is set) or
+    /// about `budget` bytes are sent.
+    fn write(&mut self, budget: usize) -> Written {
+        let mut sent = 0;
+        while !self.queue.is_empty() && sent < budget {
+            let mut slices = [IoSlice::new(&[]); MAX_WRITE_SLICES];
+            let mut skip = self.front_sent;
+            let mut count = 0;
+            for (slice, piece) in slices.iter_mut().zip(&self.queue) {
+                *slice = IoSlice::new(&piece[std::mem::take(&mut skip)..]);
+                count += 1;
+            }
+            let result = match &mut self.socket {
+                Socket::Tcp(s) => s.write_vectored(&slices[..count]),
+                Socket::Unix(s) => s.write_vectored(&slices[..count]),
+                Socket::Udp { .. } => Ok(0),
+            };
+            match result {
+                Ok(0) => {
+                    let end = Err(io::ErrorKind::WriteZero.into());
+                    return Written { sent, end };
+                }
+                Ok(n) => {
+                    sent += n;
+                    self.advance(n);
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    self.blocked = true;
+                    self.waited = true;
+                    return Written { sent, end: Ok(()) };
+                }
+                Err(e) => return Written { sent, end: Err(e) },
+            }
+        }
+        if !self.queue.is_empty() {
+            // Cut short by the budget: that is waiting too, as far as the core is concerned.
+            self.waited = true;
+        }
+        Written { sent, end: Ok(()) }
+    }
+
+    /// Takes `n` sent bytes off the queue's front.
+    fn advance(&mut self, n: usize) {
+        self.queued_bytes -= n;
+        self.front_sent += n;
+        while let Some(front) = self.queue.front() {
+            if self.front_sent < front.len() {
+                break;
+            }
+            self.front_sent -= front.len();
+            self.queue.pop_front();
+        }
+    }
+}
+
+/// The operating system's error in the core's words.
+pub(super) fn socket_error(e: &io::Error) -> SocketError {
+    match e.raw_os_error() {
+        Some(libc::ECONNREFUSED) => SocketError::Refused,
+        Some(libc::EHOSTUNREACH | libc::ENETUNREACH | libc::ENETDOWN | libc::EHOSTDOWN) => {
+            SocketError::Unreachable
+        }
+        Some(libc::ECONNRESET | libc::EPIPE | libc::ECONNABORTED) => SocketError::Reset,
+        Some(libc::ETIMEDOUT) => SocketError::TimedOut,
+        _ => SocketError::Other(e.to_string()),
+    }
+}
