@@ -125,7 +125,8 @@ mod tests {
         let mut events = Events::with_capacity(4);
         let mut answers = Vec::new();
         while answers.len() < 2 {
-            poll.poll(&mut events, Some(Duration::from_secs(60))).unwrap();
+            poll.poll(&mut events, Some(Duration::from_secs(60)))
+                .unwrap();
             assert!(!events.is_empty(), "no answer");
             while let Some(answer) = resolver.next_answer(now) {
                 answers.push(answer);

@@ -131,7 +131,7 @@ mod tests {
         let path = dir.path().join("notify");
         let manager = UnixDatagram::bind(&path).unwrap();
         manager.set_nonblocking(true).unwrap();
-        let at = |secs| Monotonic(secs * 1_000_000_000);
+        let at = |secs: u64| Monotonic(secs * 1_000_000_000);
         let mut us = ServiceManager {
             socket: Some(connect(path.into()).unwrap()),
             watchdog: Some(Watchdog {

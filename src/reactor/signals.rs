@@ -13,7 +13,7 @@ use std::os::fd::AsRawFd;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
     /// The exit status if it has to be at once: 128 and the signal's number.
-    Shutdown(i32),
+    Shutdown(u8),
     Reload,
 }
 
@@ -46,9 +46,10 @@ impl Signals {
     /// The next one, if there is any.
     pub(super) fn next(&mut self) -> Option<Asked> {
         while let Ok(Some(info)) = self.fd.read_signal() {
-            let number = info.ssi_signo as i32;
-            match Signal::try_from(number) {
-                Ok(Signal::SIGTERM | Signal::SIGINT) => return Some(Asked::Shutdown(128 + number)),
+            match Signal::try_from(info.ssi_signo as i32) {
+                Ok(signal @ (Signal::SIGTERM | Signal::SIGINT)) => {
+                    return Some(Asked::Shutdown(128 + signal as u8));
+                }
                 Ok(Signal::SIGHUP) => return Some(Asked::Reload),
                 _ => {}
             }

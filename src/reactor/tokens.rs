@@ -12,9 +12,6 @@ const GENERATION_BITS: u32 = 12;
 const INDEX_MASK: u32 = (1 << INDEX_BITS) - 1;
 const GENERATION_MASK: u32 = (1 << GENERATION_BITS) - 1;
 
-/// The most entries of a [`Slots`].
-pub(super) const MAX_SLOTS: usize = 1 << INDEX_BITS;
-
 /// An entry of a [`Slots`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SlotKey {
@@ -115,7 +112,7 @@ impl<T> Slots<T> {
         }
     }
 
-    /// Puts in `value`; gives it back if there are [`MAX_SLOTS`] already.
+    /// Puts in `value`; gives it back if all of the 65,536 places are taken.
     pub(super) fn insert(&mut self, value: T) -> Result<SlotKey, T> {
         let Some(key) = self.next_key() else {
             return Err(value);
@@ -197,10 +194,10 @@ mod tests {
     #[test]
     fn a_full_table_gives_back() {
         let mut slots = Slots::default();
-        for i in 0..MAX_SLOTS {
+        for i in 0..=INDEX_MASK {
             assert!(slots.insert(i).is_ok());
         }
-        assert_eq!(slots.insert(MAX_SLOTS), Err(MAX_SLOTS));
+        assert_eq!(slots.insert(7), Err(7));
         assert!(slots.next_key().is_none());
     }
 }

@@ -150,7 +150,12 @@ impl Directory for SampleDirectory {
         let file = self.open_at(&unfinished, flags, super::job::FILE_MODE)?;
         file.write_all_at(bytes, 0)?;
         file.sync_data()?;
-        nix::fcntl::renameat(&self.file, unfinished.as_c_str(), &self.file, name_c.as_c_str())?;
+        nix::fcntl::renameat(
+            &self.file,
+            unfinished.as_c_str(),
+            &self.file,
+            name_c.as_c_str(),
+        )?;
         self.folder(Self::parent(name))?.sync_all()
     }
 
@@ -173,7 +178,9 @@ impl Directory for SampleDirectory {
             let entry = entry?;
             let name = entry.file_name();
             // A file system that does not tell the type (`None`) is asked by opening.
-            let may_be_folder = entry.file_type().is_none_or(|t| t == nix::dir::Type::Directory);
+            let may_be_folder = entry
+                .file_type()
+                .is_none_or(|t| t == nix::dir::Type::Directory);
             if !may_be_folder || name == c"." || name == c".." {
                 continue;
             }

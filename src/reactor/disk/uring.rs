@@ -96,7 +96,8 @@ impl Uring {
         let ring = IoUring::new(DEPTH)?;
         let mut probe = Probe::new();
         ring.submitter().register_probe(&mut probe)?;
-        if !OPCODES.iter().all(|&code| probe.is_supported(code)) || !ring.params().is_feature_ext_arg()
+        if !OPCODES.iter().all(|&code| probe.is_supported(code))
+            || !ring.params().is_feature_ext_arg()
         {
             return Err(io::ErrorKind::Unsupported.into());
         }
@@ -196,7 +197,11 @@ impl Uring {
     }
 
     fn complete(&mut self, index: u32, result: i32) {
-        let Some(flight) = self.flights.get_mut(index as usize).and_then(Option::as_mut) else {
+        let Some(flight) = self
+            .flights
+            .get_mut(index as usize)
+            .and_then(Option::as_mut)
+        else {
             return;
         };
         match flight.advance(result) {
@@ -243,10 +248,12 @@ impl Work {
     fn new(job: Job) -> Result<Work, Done> {
         let no_offset = |offset: u64| i64::try_from(offset).is_err();
         match job {
-            Job::Read { offset, .. } | Job::Write { offset, .. } if no_offset(offset) => Err(Done {
-                result: Err(io::Error::from(io::ErrorKind::InvalidInput).into()),
-                buffer: job.into_buffer(),
-            }),
+            Job::Read { offset, .. } | Job::Write { offset, .. } if no_offset(offset) => {
+                Err(Done {
+                    result: Err(io::Error::from(io::ErrorKind::InvalidInput).into()),
+                    buffer: job.into_buffer(),
+                })
+            }
             Job::Read { file, offset, len } => Ok(Work::Read {
                 file,
                 offset,

@@ -2,7 +2,7 @@
 
 use super::{Phase, Socket, Sockets, options};
 use crate::config::Listen;
-use crate::nvr::port::{ConnId, SocketError};
+use crate::nvr::port::ConnId;
 use crate::reactor::tokens::{SlotKey, Slots, Target};
 use crate::time::Monotonic;
 use mio::net::{TcpListener, UnixListener};
@@ -102,10 +102,7 @@ struct Listener {
 #[derive(Debug)]
 pub(in crate::reactor) enum Notice {
     /// The address could not be bound, or accepting failed; it is tried again.
-    Trouble {
-        address: Listen,
-        error: io::Error,
-    },
+    Trouble { address: Listen, error: io::Error },
     /// It works again, or at last.
     Works { address: Listen },
 }
@@ -145,8 +142,7 @@ impl Listeners {
         let mut kept = Vec::new();
         for (number, address) in addresses.iter().enumerate() {
             let same = |key: &&SlotKey| {
-                !kept.contains(*key)
-                    && self.slots.get(**key).is_some_and(|l| l.address == *address)
+                !kept.contains(*key) && self.slots.get(**key).is_some_and(|l| l.address == *address)
             };
             let found = old.iter().find(same).copied();
             let key = match found {
@@ -274,23 +270,15 @@ enum AcceptEnd {
 }
 
 impl Sockets {
-    /// Whether one more connection from outside is within the limit.
-    pub(in crate::reactor) fn may_accept(&self) -> bool {
-        self.accepted() < MAX_ACCEPTED_CONNECTIONS
-    }
-
-    /// Takes in an accepted connection under `id`.
-    pub(in crate::reactor) fn accept(
-        &mut self,
-        id: ConnId,
-        incoming: Incoming,
-    ) -> Result<(), SocketError> {
+    /// Takes in an accepted connection under `id`; false if there are too many already.
+    pub(in crate::reactor) fn accept(&mut self, id: ConnId, incoming: Incoming) -> bool {
+        if self.accepted >= MAX_ACCEPTED_CONNECTIONS {
+            return false;
+        }
         if let Socket::Tcp(stream) = &incoming.socket {
             options::prepare_stream(stream);
         }
-        self.add(id, incoming.socket, Phase::Open, true)
-            .map_err(|e| super::socket_error(&e))?;
-        Ok(())
+        self.add(id, incoming.socket, Phase::Open, true).is_ok()
     }
 }
 
@@ -428,8 +416,7 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
 }
 
 fn from_given(fd: OwnedFd) -> io::Result<Bound> {
-    let name: SockaddrStorage =
-        getsockname(fd.as_raw_fd())?;
+    let name: SockaddrStorage = getsockname(fd.as_raw_fd())?;
     match name.family() {
         Some(AddressFamily::Inet | AddressFamily::Inet6) => {
             let listener = std::net::TcpListener::from(fd);
@@ -441,8 +428,6 @@ fn from_given(fd: OwnedFd) -> io::Result<Bound> {
             listener.set_nonblocking(true)?;
             Ok(Bound::Unix(UnixListener::from_std(listener)))
         }
-        _ => Err(io::Error::other(
-            "the socket given is neither TCP nor UNIX",
-        )),
+        _ => Err(io::Error::other("the socket given is neither TCP nor UNIX")),
     }
 }

@@ -40,7 +40,7 @@ pub const BULK_WAKE_BYTES: i32 = 256 << 10;
 /// What [`Sockets::read`] found.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Reading {
-    /// So many bytes for the core are in the buffer. With `more`, the kernel may hold others.
+    /// So many bytes for the core are in the buffer. With `more`, it is worth while to read again.
     Bytes {
         conn: ConnId,
         len: usize,
@@ -52,8 +52,8 @@ pub(super) enum Reading {
         from: SocketAddr,
         len: usize,
     },
-    /// Something that is of no interest to the core was read and dropped; there may be more.
-    Dropped,
+    /// So many bytes that are of no interest to the core were read and dropped; there may be more.
+    Dropped(usize),
     /// Nothing more to read now, or ever.
     Nothing,
 }
@@ -71,10 +71,14 @@ enum Phase {
     Connecting,
     Open,
     /// Closed by the core (its id is gone): sending the rest of the queue.
-    Flushing { deadline: Monotonic },
+    Flushing {
+        deadline: Monotonic,
+    },
     /// Sent it all and said so; what the peer still sends is dropped, because closing over unread
     /// bytes would reset the connection and could take our last words with it.
-    Lingering { deadline: Monotonic },
+    Lingering {
+        deadline: Monotonic,
+    },
 }
 
 #[derive(Debug)]
@@ -122,7 +126,7 @@ pub(super) struct Sockets {
     /// May hold bytes that no readiness event will tell of.
     unread: Vec<SlotKey>,
     events: VecDeque<Event<'static>>,
-    pub(super) bytes_sent: u64,
+    bytes_sent: u64,
 }
 
 impl Sockets {
@@ -146,14 +150,19 @@ impl Sockets {
         self.events.pop_front()
     }
 
+    /// Whether [`Self::next_event`] has one.
+    pub(super) fn has_event(&self) -> bool {
+        !self.events.is_empty()
+    }
+
+    /// Bytes that the kernel took, over all sockets there ever were.
+    pub(super) fn bytes_sent(&self) -> u64 {
+        self.bytes_sent
+    }
+
     /// Sockets that are open, closing ones included.
     pub(super) fn len(&self) -> usize {
         self.conns.len()
-    }
-
-    /// Connections that came in through a listener.
-    pub(super) fn accepted(&self) -> usize {
-        self.accepted
     }
 
     /// [`crate::nvr::port::Action::Connect`].
@@ -265,11 +274,6 @@ impl Sockets {
         self.unread.pop()
     }
 
-    /// Whether a readiness event is for a socket that waits for its tick all the same.
-    pub(super) fn is_bulk(&self, key: SlotKey) -> bool {
-        self.conns.get(key).is_some_and(|c| c.bulk.is_some())
-    }
-
     /// The bulk sockets that this kind of tick reads, appended to `keys` and marked ready.
     pub(super) fn on_tick(&mut self, kind: Bulk, keys: &mut VecDeque<SlotKey>) {
         let conns = &mut self.conns;
@@ -309,14 +313,15 @@ impl Sockets {
                 self.read_end(key, now);
                 Reading::Nothing
             }
-            Ok(_) if conn.phase != Phase::Open => Reading::Dropped,
+            Ok(len) if conn.phase != Phase::Open => Reading::Dropped(len),
             Ok(len) => Reading::Bytes {
                 conn: conn.id,
                 len,
-                more: len == buf.len(),
+                // A bulk connection's end is seen on the next tick, any other's at once.
+                more: len == buf.len() || conn.bulk.is_none(),
             },
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => Reading::Nothing,
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => Reading::Dropped,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => Reading::Dropped(0),
             Err(e) => {
                 self.remove(key, Some(Err(socket_error(&e))));
                 Reading::Nothing

@@ -25,7 +25,12 @@ impl Sockets {
         self.events.push_back(Event::UdpBound { rtp, rtcp, result });
     }
 
-    fn try_bind_udp(&mut self, rtp: ConnId, rtcp: ConnId, peer: IpAddr) -> Result<u16, SocketError> {
+    fn try_bind_udp(
+        &mut self,
+        rtp: ConnId,
+        rtcp: ConnId,
+        peer: IpAddr,
+    ) -> Result<u16, SocketError> {
         let (even, odd, port) = bind_pair(peer).map_err(|e| socket_error(&e))?;
         let _ = setsockopt(&even, sockopt::RcvBuf, &RECEIVE_BUFFER_BYTES);
         let add = |sockets: &mut Sockets, id, socket| {
@@ -68,10 +73,10 @@ pub(super) fn read(id: ConnId, socket: &UdpSocket, peer: IpAddr, buf: &mut [u8])
             from,
             len,
         },
-        Ok(_) => Reading::Dropped,
+        Ok((len, _)) => Reading::Dropped(len),
         Err(e) if e.kind() == io::ErrorKind::WouldBlock => Reading::Nothing,
         // An ICMP message about something that was sent before; each is told once.
-        Err(_) => Reading::Dropped,
+        Err(_) => Reading::Dropped(0),
     }
 }
 

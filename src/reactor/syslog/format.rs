@@ -58,9 +58,11 @@ impl Syslog {
         let message = tidy(&record.message, MAX_MESSAGE_BYTES);
         let mut line = Vec::with_capacity(256);
         // Writing to memory does not fail.
-        let _ = self
-            .0
-            .format(&mut line, severity(record.severity), (MESSAGE_ID, data, message));
+        let _ = self.0.format(
+            &mut line,
+            severity(record.severity),
+            (MESSAGE_ID, data, message),
+        );
         line
     }
 }
@@ -163,7 +165,7 @@ mod tests {
         assert!(line.starts_with("<28>1 2"), "{line}");
         let expected = format!(
             " moonfire-nvr {} 0 [nvr@32473 camera=\"drive\\\"way\\]\\\\ 2\" event=\"camera-lost\" \
-             stream=\"main\"] it is gone:    [31mtimed out",
+             stream=\"main\"] it is gone:   [31mtimed out",
             std::process::id()
         );
         assert!(line.ends_with(&expected), "{line}");
@@ -187,13 +189,16 @@ mod tests {
         let wall = Wall90k::from_unix_secs(1_795_341_600);
         let line = |style: &Style| String::from_utf8(human(&record(), wall, style)).unwrap();
         let zone = TimeZone::fixed(jiff::tz::offset(1));
-        let text = "drive\"way]\\ 2/main: it is gone:    [31mtimed out\n";
+        let text = "drive\"way]\\ 2/main: it is gone:   [31mtimed out\n";
         assert_eq!(line(&Style::Journal), format!("<4>{text}"));
         let mut style = Style::Console {
             colour: false,
             zone: zone.clone(),
         };
-        assert_eq!(line(&style), format!("2026-11-22 11:00:00.000 WARN  {text}"));
+        assert_eq!(
+            line(&style),
+            format!("2026-11-22 11:00:00.000 WARN  {text}")
+        );
         style = Style::Console { colour: true, zone };
         assert_eq!(
             line(&style),

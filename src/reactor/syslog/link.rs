@@ -116,7 +116,8 @@ impl Link {
                 Err(e) => {
                     // A connection under way is not connected.
                     let kind = e.kind();
-                    return kind == io::ErrorKind::WouldBlock || kind == io::ErrorKind::NotConnected;
+                    return kind == io::ErrorKind::WouldBlock
+                        || kind == io::ErrorKind::NotConnected;
                 }
             }
         }

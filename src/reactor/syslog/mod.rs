@@ -5,8 +5,6 @@
 
 mod format;
 mod link;
-#[cfg(test)]
-mod tests;
 
 use crate::config::{LogTarget, SyslogConfig};
 use crate::nvr::port::{LogRecord, Severity};
@@ -190,8 +188,7 @@ impl Log {
                 framed
             }
         };
-        if self.queue.len() >= MAX_QUEUED_LINES
-            || self.queued_bytes + line.len() > MAX_QUEUED_BYTES
+        if self.queue.len() >= MAX_QUEUED_LINES || self.queued_bytes + line.len() > MAX_QUEUED_BYTES
         {
             self.count_lost(1);
             return;
@@ -286,9 +283,7 @@ impl Log {
     fn open_ip(&mut self, now: Monotonic, ip: IpAddr) {
         let opened = match self.config.to {
             LogTarget::Udp { port, .. } => Link::udp(SocketAddr::new(ip, port)),
-            LogTarget::Tcp { port, .. } => {
-                Link::tcp(SocketAddr::new(ip, port), &self.registry)
-            }
+            LogTarget::Tcp { port, .. } => Link::tcp(SocketAddr::new(ip, port), &self.registry),
             _ => return,
         };
         self.opened(now, opened);

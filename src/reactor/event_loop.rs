@@ -1,0 +1,670 @@
+//! The loop: one thread, one fixed turn, nothing in it that waits but the poll at its head.
+//!
+//! A turn: poll; take note of what is ready; hand answers of disk, database and resolver to the core;
+//! read sockets within budgets; accept; timers; send what is queued; hand the disk operations of the
+//! turn to the kernel. After each event the core's actions are carried out at once, so that a closed
+//! connection delivers nothing more. See design/event-loop.md.
+
+#[cfg(test)]
+mod tests;
+
+use super::clock::Clock;
+use super::disk::Disk;
+use super::resolver::{Asker, Resolver};
+use super::service_manager::ServiceManager;
+use super::signals::{Asked, Signals};
+use super::sockets::listeners::{Incoming, Listeners, Notice};
+use super::sockets::{Bulk, Reading, Sockets};
+use super::stats::{SLOW_TURN, SlowTurns, Turns};
+use super::stuck::{Watch, Worry};
+use super::syslog::Log;
+use super::tokens::{SlotKey, Target};
+use super::workers::Workers;
+use super::{LoadConfig, Setup, StartError};
+use crate::config::Config;
+use crate::db;
+use crate::nvr::port::{Action, Core, DbId, Event, LogRecord, ReactorStats, Severity};
+use crate::time::Monotonic;
+use mio::{Events, Poll, Waker};
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The one buffer that all sockets are read into. One `recv` so takes all that gathered in a tick.
+/// Only the part that was ever filled takes memory.
+const BUFFER_BYTES: usize = 1 << 20;
+
+/// How often bulk connections are read.
+pub const BULK_TICK: Duration = Duration::from_millis(100);
+
+/// How often bulk UDP sockets are read whose buffer in the kernel is too small for [`BULK_TICK`].
+const SHORT_TICK: Duration = Duration::from_millis(20);
+
+/// Bytes that one connection may deliver in one turn; the rest waits for the next one.
+const CONNECTION_BUDGET_BYTES: usize = 1 << 20;
+
+/// Bytes that all connections may deliver in one turn, so that sending, timers and the disk get
+/// their turn in time even when everybody sends at once.
+const TURN_BUDGET_BYTES: usize = 4 << 20;
+
+/// Datagrams or dropped reads that one socket may have in one turn.
+const READS_PER_CONNECTION: usize = 1024;
+
+/// Readiness events taken in one turn.
+const EVENTS_PER_POLL: usize = 256;
+
+/// Events of our own making (closed, drained, disk answers) that the core gets in one turn before
+/// everything else has its turn again.
+const ANSWERS_PER_TURN: usize = 1024;
+
+/// Database requests that wait; further ones fail. The core has one or two at a time.
+const MAX_DB_REQUESTS: usize = 16;
+
+/// How often the core gets [`Event::Stats`].
+const STATS_INTERVAL: Duration = Duration::from_secs(10);
+
+/// What did not go at once is tried again after this.
+const RETRY_INTERVAL: Duration = Duration::from_millis(10);
+
+/// With the database silent for so long, systemd's watchdog is no longer told that all is well.
+const DATABASE_LIMIT: Duration = Duration::from_secs(300);
+
+/// How long the last words (responses, good-byes to cameras, log lines) may take at the end.
+const LAST_WORDS_LIMIT: Duration = Duration::from_secs(1);
+
+/// A database request on its way, and its answer.
+type DbWorkers = Workers<(DbId, db::Request), (DbId, Result<db::Reply, db::Error>)>;
+
+/// The event loop around a core.
+pub struct EventLoop<C> {
+    core: C,
+    clock: Clock,
+    poll: Poll,
+    events: Events,
+    sockets: Sockets,
+    listeners: Listeners,
+    disk: Disk,
+    database: DbWorkers,
+    refused: VecDeque<DbId>,
+    resolver: Resolver,
+    signals: Option<Signals>,
+    loader: Option<Workers<(), Result<Config, String>>>,
+    service: ServiceManager,
+    log: Log,
+    buffer: Vec<u8>,
+    /// Sockets that may have something to read.
+    ready: VecDeque<SlotKey>,
+    incoming: Vec<Incoming>,
+    tick: Duration,
+    next_tick: Monotonic,
+    next_short_tick: Monotonic,
+    next_stats: Monotonic,
+    turns: Turns,
+    stats: ReactorStats,
+    disk_watch: Watch,
+    database_watch: Watch,
+    /// SIGTERM or SIGINT came.
+    stopping: bool,
+    end: Option<End>,
+}
+
+/// How a loop ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The core said [`Action::Exit`].
+    InGoodOrder,
+    /// A second signal came: leave with this status, and wait for nothing.
+    AtOnce(u8),
+}
+
+impl<C: Core> EventLoop<C> {
+    /// Sets everything up; the core hears nothing before the first turn.
+    pub fn new(core: C, setup: Setup) -> Result<EventLoop<C>, StartError> {
+        let system = StartError::System;
+        let clock = Clock::new();
+        let now = clock.now();
+        let poll = Poll::new().map_err(system)?;
+        let registry = poll.registry();
+        let clone = || registry.try_clone().map_err(system);
+        // Before any thread is started, so that none of them gets the signals.
+        let signals = match setup.signals {
+            true => Some(Signals::take(registry).map_err(system)?),
+            false => None,
+        };
+        let waker = Waker::new(registry, Target::Waker.token()).map_err(system)?;
+        let waker = Arc::new(waker);
+        let (disk, no_uring) =
+            Disk::start(setup.disk, setup.attach, registry, &waker).map_err(StartError::Disk)?;
+        let mut handle = setup.database;
+        let database = vec![move |(id, request)| (id, handle(request))];
+        let database =
+            Workers::start("database", database, MAX_DB_REQUESTS, &waker).map_err(system)?;
+        let loader = setup.load_config.map(|load| loader(load, &waker));
+        let mut this = EventLoop {
+            core,
+            clock,
+            sockets: Sockets::new(clone()?),
+            listeners: Listeners::new(clone()?, setup.given_sockets),
+            log: Log::new(&setup.config.syslog, &setup.config.time_zone, clone()?),
+            disk,
+            database,
+            refused: VecDeque::new(),
+            resolver: Resolver::new(waker),
+            signals,
+            loader: loader.transpose().map_err(system)?,
+            service: ServiceManager::from_environment(now.monotonic),
+            buffer: vec![0; BUFFER_BYTES],
+            ready: VecDeque::new(),
+            incoming: Vec::new(),
+            tick: setup.bulk_tick,
+            next_tick: now.monotonic,
+            next_short_tick: now.monotonic,
+            next_stats: now.monotonic + STATS_INTERVAL,
+            turns: Turns::default(),
+            stats: ReactorStats::default(),
+            disk_watch: Watch::default(),
+            database_watch: Watch::default(),
+            stopping: false,
+            end: None,
+            events: Events::with_capacity(EVENTS_PER_POLL),
+            poll,
+        };
+        this.stats.disk_backend = this.disk.backend();
+        if let Some(e) = no_uring {
+            let message = format!("no io_uring here ({e}): the disk is served by threads");
+            this.say(Severity::Info, "disk-threads", message);
+        }
+        this.listen(&setup.config, now.monotonic);
+        Ok(this)
+    }
+
+    /// Turns until the core says [`Action::Exit`] or a second signal says so.
+    pub fn run(&mut self) -> io::Result<End> {
+        // The core is told that time has begun.
+        self.tell(Event::Timeout);
+        loop {
+            match self.end {
+                None => self.turn(None)?,
+                Some(End::InGoodOrder) => {
+                    self.last_words()?;
+                    return Ok(End::InGoodOrder);
+                }
+                Some(end) => return Ok(end),
+            }
+        }
+    }
+
+    /// One turn, which waits until something is ready or due, and no longer than `limit`.
+    pub(super) fn turn(&mut self, limit: Option<Duration>) -> io::Result<()> {
+        let timeout = self.timeout();
+        let timeout = limit.map_or(timeout, |limit| timeout.min(limit));
+        match self.poll.poll(&mut self.events, Some(timeout)) {
+            Ok(()) => {}
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            Err(e) => return Err(e),
+        }
+        let began = self.clock.monotonic();
+        self.take_note(began);
+        self.answers();
+        self.ticks();
+        self.receive();
+        self.accept();
+        self.timers();
+        self.send();
+        self.disk.flush();
+        self.measure(began);
+        Ok(())
+    }
+
+    /// How long nothing has to be done unless something happens.
+    fn timeout(&self) -> Duration {
+        let now = self.clock.monotonic();
+        let at_once = !self.ready.is_empty()
+            || self.sockets.has_event()
+            || self.sockets.has_unflushed()
+            || self.listeners.has_ready()
+            || self.disk.has_completed()
+            || self.resolver.has_answer()
+            || !self.refused.is_empty();
+        if at_once || self.end.is_some() {
+            return Duration::ZERO;
+        }
+        let tick = self.sockets.has_bulk(Bulk::Tick).then_some(self.next_tick);
+        let short = self.sockets.has_bulk(Bulk::ShortTick);
+        let retry = self.disk.wants_flush() || self.log.wants_flush();
+        let due = [
+            self.core.next_timeout(),
+            tick,
+            short.then_some(self.next_short_tick),
+            retry.then(|| now + RETRY_INTERVAL),
+            self.sockets.next_deadline(),
+            self.listeners.next_deadline(),
+            self.log.next_deadline(),
+            self.service.next_deadline(),
+            Some(self.next_stats),
+        ];
+        let first = due.into_iter().flatten().min();
+        first.map_or(STATS_INTERVAL, |at| at.since(now))
+    }
+
+    /// Sorts what the poll found.
+    fn take_note(&mut self, now: Monotonic) {
+        let mut signalled = false;
+        for event in &self.events {
+            match Target::from_token(event.token()) {
+                Some(Target::Socket(key)) => {
+                    if event.is_writable() || event.is_error() {
+                        self.sockets.writable(key);
+                    }
+                    let readable = event.is_readable() || event.is_read_closed();
+                    if (readable || event.is_error()) && self.sockets.mark_ready(key) {
+                        self.ready.push_back(key);
+                    }
+                }
+                Some(Target::Listener(key)) => self.listeners.mark_ready(key),
+                Some(Target::Signals) => signalled = true,
+                Some(Target::Log) => self.log.ready(now),
+                // What these bring is looked for in every turn.
+                Some(Target::Waker | Target::Uring) | None => {}
+            }
+        }
+        if signalled {
+            self.signals();
+        }
+    }
+
+    fn signals(&mut self) {
+        while let Some(asked) = self.signals.as_mut().and_then(Signals::next) {
+            match asked {
+                Asked::Shutdown(status) if self.stopping => {
+                    self.end = Some(End::AtOnce(status));
+                }
+                Asked::Shutdown(_) => {
+                    self.stopping = true;
+                    self.service.stopping();
+                    self.tell(Event::Shutdown);
+                }
+                Asked::Reload => self.load_config(),
+            }
+        }
+    }
+
+    fn load_config(&mut self) {
+        let now = self.clock.monotonic();
+        match &mut self.loader {
+            Some(loader) => {
+                self.service.reloading();
+                // One that is under way may have read the old file; one more waits for it, and
+                // a third one is not needed.
+                let _ = loader.submit(now, ());
+            }
+            None => self.say(
+                Severity::Notice,
+                "config-none",
+                "there is no configuration file to read again".to_owned(),
+            ),
+        }
+    }
+
+    fn config_loaded(&mut self, result: Result<Config, String>) {
+        match result {
+            Ok(config) => {
+                self.log.configure(&config.syslog, &config.time_zone);
+                self.listen(&config, self.clock.monotonic());
+                self.say(
+                    Severity::Notice,
+                    "config-read",
+                    "the configuration was read again".to_owned(),
+                );
+                self.tell(Event::Reload(Box::new(config)));
+            }
+            Err(why) => {
+                let message = format!("the old configuration stays in force: {why}");
+                self.say(Severity::Error, "config-refused", message);
+            }
+        }
+        self.service.reloaded();
+    }
+
+    fn listen(&mut self, config: &Config, now: Monotonic) {
+        let addresses: Vec<_> = config.http.iter().map(|h| h.listen.clone()).collect();
+        self.listeners.configure(&addresses, now);
+        self.listener_notices();
+    }
+
+    /// Hands the core what has come back from elsewhere.
+    fn answers(&mut self) {
+        for _ in 0..ANSWERS_PER_TURN {
+            match self.next_answer() {
+                Some(event) => self.tell(event),
+                None => break,
+            }
+        }
+        let now = self.clock.monotonic();
+        if let Some(config) = self.loader.as_mut().and_then(|l| l.next_reply(now)) {
+            self.config_loaded(config);
+        }
+    }
+
+    fn next_answer(&mut self) -> Option<Event<'static>> {
+        if let Some(event) = self.sockets.next_event() {
+            return Some(event);
+        }
+        let now = self.clock.monotonic();
+        if let Some(done) = self.disk.next_completed(now) {
+            return Some(Event::Disk {
+                op: done.op,
+                result: done.result,
+                buffer: done.buffer,
+            });
+        }
+        if let Some(id) = self.refused.pop_front() {
+            let why = "too many database requests are waiting".to_owned();
+            return Some(Event::Db {
+                id,
+                result: Err(db::Error::Invalid(why)),
+            });
+        }
+        if let Some((id, result)) = self.database.next_reply(now) {
+            return Some(Event::Db { id, result });
+        }
+        while let Some((asker, result)) = self.resolver.next_answer(now) {
+            match asker {
+                Asker::Core(lookup) => return Some(Event::Resolved { lookup, result }),
+                Asker::Log => self.log.resolved(now, result),
+            }
+        }
+        None
+    }
+
+    fn ticks(&mut self) {
+        let now = self.clock.monotonic();
+        if self.next_tick <= now {
+            self.next_tick = next_multiple(now, self.tick);
+            self.sockets.on_tick(Bulk::Tick, &mut self.ready);
+        }
+        if self.next_short_tick <= now {
+            self.next_short_tick = next_multiple(now, SHORT_TICK);
+            self.sockets.on_tick(Bulk::ShortTick, &mut self.ready);
+        }
+        while let Some(key) = self.sockets.next_unread() {
+            if self.sockets.mark_ready(key) {
+                self.ready.push_back(key);
+            }
+        }
+    }
+
+    /// Reads what is ready, each socket once and within its budget.
+    fn receive(&mut self) {
+        let mut budget = TURN_BUDGET_BYTES;
+        for _ in 0..self.ready.len() {
+            if budget == 0 {
+                break;
+            }
+            let Some(key) = self.ready.pop_front() else {
+                break;
+            };
+            if !self.sockets.unmark_ready(key) {
+                continue;
+            }
+            let (bytes, more) = self.receive_from(key);
+            budget = budget.saturating_sub(bytes);
+            if more && self.sockets.mark_ready(key) {
+                self.ready.push_back(key);
+            }
+        }
+    }
+
+    /// Reads one socket until it is empty (`false`) or its budget is spent.
+    fn receive_from(&mut self, key: SlotKey) -> (usize, bool) {
+        let mut bytes = 0;
+        for _ in 0..READS_PER_CONNECTION {
+            if bytes >= CONNECTION_BUDGET_BYTES {
+                return (bytes, true);
+            }
+            let now = self.clock.now();
+            let (event, len, more) = match self.sockets.read(key, &mut self.buffer, now.monotonic) {
+                Reading::Nothing => return (bytes, false),
+                Reading::Dropped(len) => {
+                    bytes += len;
+                    continue;
+                }
+                Reading::Bytes { conn, len, more } => {
+                    let bytes = &self.buffer[..len];
+                    (Event::Received { conn, bytes }, len, more)
+                }
+                Reading::Datagram { conn, from, len } => {
+                    let bytes = &self.buffer[..len];
+                    (Event::Datagram { conn, from, bytes }, len, true)
+                }
+            };
+            bytes += len;
+            self.stats.bytes_received += len as u64;
+            self.core.handle(now, event);
+            self.act();
+            if !more {
+                return (bytes, false);
+            }
+        }
+        (bytes, true)
+    }
+
+    fn accept(&mut self) {
+        if !self.listeners.has_ready() {
+            return;
+        }
+        let mut incoming = std::mem::take(&mut self.incoming);
+        self.listeners.accept(self.clock.monotonic(), &mut incoming);
+        for new in incoming.drain(..) {
+            let (listener, peer) = (new.listener, new.peer);
+            let conn = self.core.allocate_conn();
+            if self.sockets.accept(conn, new) {
+                self.tell(Event::Accepted {
+                    conn,
+                    listener,
+                    peer,
+                });
+            } else {
+                self.stats.connections_refused += 1;
+            }
+        }
+        self.incoming = incoming;
+        self.listener_notices();
+    }
+
+    fn listener_notices(&mut self) {
+        while let Some(notice) = self.listeners.next_notice() {
+            match notice {
+                Notice::Trouble { address, error } => {
+                    let message = format!("cannot serve on {address}: {error}; trying on");
+                    self.say(Severity::Error, "http-listen-failed", message);
+                }
+                Notice::Works { address } => {
+                    let message = format!("serving on {address} again");
+                    self.say(Severity::Notice, "http-listen", message);
+                }
+            }
+        }
+    }
+
+    fn timers(&mut self) {
+        let now = self.clock.monotonic();
+        if self.core.next_timeout().is_some_and(|at| at <= now) {
+            self.tell(Event::Timeout);
+        }
+        self.sockets.expire(now);
+        if self.listeners.next_deadline().is_some_and(|at| at <= now) {
+            self.listeners.retry(now);
+            self.listener_notices();
+        }
+        if self.next_stats <= now {
+            self.next_stats = now + STATS_INTERVAL;
+            self.look_around(now);
+        }
+        if self.service.next_deadline().is_some_and(|at| at <= now) {
+            // A database that hangs cannot be helped but by a new start, after which the journals
+            // tell what it has missed. A disk that hangs would hang again, and others may work.
+            match self.database.stuck_since() {
+                Some(since) if now.since(since) > DATABASE_LIMIT => self.service.keep_silent(now),
+                _ => self.service.alive(now),
+            }
+        }
+    }
+
+    /// Tells the core how the reactor fares, and the log what hangs.
+    fn look_around(&mut self, now: Monotonic) {
+        let (operations, most) = self.disk.operations();
+        self.stats.connections = self.sockets.len() as u32;
+        self.stats.bytes_sent = self.sockets.bytes_sent();
+        self.stats.disk_operations = operations as u32;
+        self.stats.disk_operations_most = most as u32;
+        self.stats.log_lines_dropped = self.log.dropped();
+        let both = [
+            (self.disk_watch.check(now, self.disk.stuck_since()), "disk"),
+            (
+                self.database_watch.check(now, self.database.stuck_since()),
+                "database",
+            ),
+        ];
+        for (worry, what) in both {
+            match worry {
+                Some(Worry::Hangs(how_long)) => {
+                    let secs = how_long.as_secs();
+                    let message = format!("the {what} has not answered for {secs} s");
+                    self.say(Severity::Critical, "hangs", message);
+                }
+                Some(Worry::MovesAgain) => {
+                    self.say(
+                        Severity::Notice,
+                        "moves-again",
+                        format!("the {what} answers again"),
+                    );
+                }
+                None => {}
+            }
+        }
+        self.core
+            .handle(self.clock.now(), Event::Stats(&self.stats));
+        self.act();
+        self.stats.longest_recent_turn = Duration::ZERO;
+    }
+
+    /// Sends what is queued, and tells the core what came of it.
+    fn send(&mut self) {
+        self.sockets.flush(self.clock.monotonic());
+        self.answers();
+        if let Some(host) = self.log.wanted_name() {
+            self.resolver.ask(self.clock.monotonic(), Asker::Log, host);
+        }
+        self.log.flush(self.clock.now());
+    }
+
+    fn measure(&mut self, began: Monotonic) {
+        let now = self.clock.monotonic();
+        let slow = self.turns.count(&mut self.stats, now, now.since(began));
+        if let Some(SlowTurns { count, longest }) = slow {
+            let message = format!(
+                "{count} turns of the event loop took longer than {} ms, up to {} ms",
+                SLOW_TURN.as_millis(),
+                longest.as_millis()
+            );
+            self.say(Severity::Warning, "slow-turn", message);
+        }
+    }
+
+    fn tell(&mut self, event: Event<'_>) {
+        self.core.handle(self.clock.now(), event);
+        self.act();
+    }
+
+    fn act(&mut self) {
+        while let Some(action) = self.core.next_action() {
+            self.carry_out(action);
+        }
+    }
+
+    fn carry_out(&mut self, action: Action) {
+        match action {
+            Action::Lookup { lookup, host } => {
+                let asker = Asker::Core(lookup);
+                self.resolver.ask(self.clock.monotonic(), asker, host);
+            }
+            Action::Connect { conn, addr } => self.sockets.connect(conn, addr),
+            Action::BindUdp { rtp, rtcp, peer } => self.sockets.bind_udp(rtp, rtcp, peer),
+            Action::Send { conn, bytes } => self.sockets.send(conn, bytes),
+            Action::SendTo { conn, to, bytes } => self.sockets.send_to(conn, to, &bytes),
+            Action::Bulk { conn } => self.sockets.set_bulk(conn),
+            Action::Close { conn, flush } => {
+                self.sockets.close(conn, flush, self.clock.monotonic());
+            }
+            Action::Disk { op, request } => {
+                self.disk.submit(self.clock.monotonic(), op, request);
+            }
+            Action::Db { id, request } => {
+                let submitted = self.database.submit(self.clock.monotonic(), (id, request));
+                if let Err((id, _)) = submitted {
+                    self.refused.push_back(id);
+                }
+            }
+            Action::Log(record) => self.log.write(self.clock.now(), &record),
+            Action::Ready => self.service.ready(),
+            Action::Status(text) => self.service.status(&text),
+            Action::Exit => self.end = Some(End::InGoodOrder),
+        }
+    }
+
+    /// Something of the reactor's own for the log.
+    fn say(&mut self, severity: Severity, event: &'static str, message: String) {
+        let record = LogRecord {
+            severity,
+            event,
+            camera: None,
+            stream: None,
+            message,
+        };
+        self.log.write(self.clock.now(), &record);
+    }
+
+    /// Lets connections and the log finish what they have begun, within a limit.
+    fn last_words(&mut self) -> io::Result<()> {
+        self.listeners.close();
+        let deadline = self.clock.monotonic() + LAST_WORDS_LIMIT;
+        loop {
+            let now = self.clock.monotonic();
+            self.sockets.flush(now);
+            self.log.flush(self.clock.now());
+            let open = self.sockets.has_flushing() || self.log.has_queued();
+            if !open || now >= deadline {
+                return Ok(());
+            }
+            let wait = deadline.since(now).min(RETRY_INTERVAL);
+            match self.poll.poll(&mut self.events, Some(wait)) {
+                Ok(()) => {}
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+            self.take_note(now);
+        }
+    }
+}
+
+/// The first multiple of `interval` after `now`: all ticks fall together, and none is made up for.
+fn next_multiple(now: Monotonic, interval: Duration) -> Monotonic {
+    let interval = u64::try_from(interval.as_nanos())
+        .unwrap_or(u64::MAX)
+        .max(1);
+    Monotonic(
+        (now.0 / interval)
+            .saturating_add(1)
+            .saturating_mul(interval),
+    )
+}
+
+/// The thread that reads the configuration again.
+fn loader(
+    mut load: LoadConfig,
+    waker: &Arc<Waker>,
+) -> io::Result<Workers<(), Result<Config, String>>> {
+    Workers::start("config", vec![move |()| load()], 1, waker)
+}
