@@ -159,6 +159,24 @@ impl Cursor {
         &self.totals
     }
 
+    /// The duration of the sample before it; 0 at the beginning.
+    pub fn last_duration_90k(&self) -> i32 {
+        self.duration
+    }
+
+    /// What appends to an index that ends here.
+    pub fn encoder(&self, index: &[u8]) -> IndexEncoder {
+        IndexEncoder {
+            has_composition_offsets: index
+                .first()
+                .is_some_and(|f| f & HAS_COMPOSITION_OFFSETS != 0),
+            duration: self.duration,
+            sync_bytes: self.sync_bytes,
+            other_bytes: self.other_bytes,
+            composition_offset: self.composition_offset,
+        }
+    }
+
     /// The sample that follows, and steps over it; `None` at the end.
     pub fn next(&mut self, index: &[u8]) -> Option<Result<Sample, IndexError>> {
         if self.at == index.len() {
@@ -246,15 +264,19 @@ impl IndexEncoder {
         }
     }
 
-    pub fn has_composition_offsets(&self) -> bool {
-        self.has_composition_offsets
-    }
-
     /// Appends one sample; its `media_start_90k` and `offset` follow from those before. The caller
-    /// keeps to what the decoder demands, and gives an offset other than 0 only where there are any.
-    pub fn add(&mut self, index: &mut Vec<u8>, s: &Sample) {
+    /// keeps to what the decoder demands. The first composition offset other than 0 in an index that
+    /// has none makes it encode all of it once more: then true is returned.
+    pub fn add(&mut self, index: &mut Vec<u8>, s: &Sample) -> bool {
         debug_assert!(s.duration_90k > 0 && s.bytes > 0);
-        debug_assert!(self.has_composition_offsets || s.composition_offset_90k == 0);
+        let begins_offsets = s.composition_offset_90k != 0 && !self.has_composition_offsets;
+        if begins_offsets {
+            let before = std::mem::take(index);
+            *self = IndexEncoder::new(index, true);
+            for s in samples(&before).map_while(Result::ok) {
+                self.add(index, &s);
+            }
+        }
         let delta = i64::from(s.duration_90k) - i64::from(self.duration);
         write_varint(index, zigzag(delta) << 1 | u64::from(s.is_sync));
         self.duration = s.duration_90k;
@@ -270,6 +292,7 @@ impl IndexEncoder {
             write_varint(index, zigzag(delta));
             self.composition_offset = s.composition_offset_90k;
         }
+        begins_offsets
     }
 }
 
@@ -359,7 +382,8 @@ mod tests {
         for round in 0..2_000 {
             let offsets = round % 2 == 0;
             let samples_in = any_samples(&mut r, offsets);
-            let index = encode(&samples_in, offsets);
+            // An encoder that is not told of the offsets finds out.
+            let index = encode(&samples_in, offsets && round % 4 == 0);
             let out: Result<Vec<Sample>, _> = samples(&index).collect();
             assert_eq!(out.unwrap(), samples_in, "round {round}");
             let t = totals(&index).unwrap();
@@ -386,6 +410,13 @@ mod tests {
             while let Some(s) = c.next(&index) {
                 s.unwrap();
                 boundaries.push(c.position());
+                // Going on from there gives the same.
+                let mut again = index[..c.position()].to_vec();
+                let mut e = c.encoder(&index);
+                for s in samples(&index).skip(c.totals().samples as usize) {
+                    assert!(!e.add(&mut again, &s.unwrap()));
+                }
+                assert_eq!(again, index);
             }
             for cut in 0..index.len() {
                 let ok = samples(&index[..cut]).all(|s| s.is_ok());

@@ -12,6 +12,9 @@ pub mod reorder;
 pub mod rotation;
 pub mod writer;
 
+#[cfg(test)]
+mod tests;
+
 use crate::h264::VideoSampleEntry;
 use crate::time::{Duration90k, Wall90k};
 use std::fmt;

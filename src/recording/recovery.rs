@@ -300,39 +300,35 @@ fn settle(
 
 /// The recording that is left of `j` when it's cut to `bytes`.
 fn keep(j: &Journaled, bytes: u32, data_hash: [u8; 16], before: &mut Before) -> Recording {
-    let is_whole = bytes == j.totals().bytes;
-    let mut j = j.clone();
-    j.cut(bytes);
-    let t = *j.totals();
+    let is_whole = bytes == j.bytes();
+    let (index, totals) = j.clone().cut(bytes);
     if j.run_offset == 0 {
         before.run_base = 0;
     } else if before.is_cut {
         before.run_base = j.run_offset;
     }
-    let media_duration = Duration90k(t.media_duration_90k);
-    let start = before.end.map_or(j.start, |end| j.start.max(end));
-    let wall_duration = drift::wall_duration(media_duration, j.error);
-    let end_reason = match j.finished {
+    let media_duration = Duration90k(totals.media_duration_90k);
+    let end_reason = match &j.finished {
         Some(reason) if is_whole => reason,
-        Some(_) => LOST_ITS_END.into(),
-        None => ENDED_WITHOUT_NOTICE.into(),
+        Some(_) => LOST_ITS_END,
+        None => ENDED_WITHOUT_NOTICE,
     };
     let mut r = Recording {
         id: j.id,
         open: j.open,
         run_offset: j.run_offset.saturating_sub(before.run_base),
-        start,
-        wall_duration,
+        start: before.end.map_or(j.start, |end| j.start.max(end)),
+        wall_duration: drift::wall_duration(media_duration, j.error),
         media_duration,
         clock_untrusted: j.clock_untrusted,
-        sample_file_bytes: t.bytes,
-        video_samples: t.samples,
-        video_sync_samples: t.sync_samples,
-        sample_entry: j.sample_entry,
-        index: j.index,
+        sample_file_bytes: totals.bytes,
+        video_samples: totals.samples,
+        video_sync_samples: totals.sync_samples,
+        sample_entry: j.sample_entry.clone(),
+        index,
         data_hash,
         chain_hash: [0; 32],
-        end_reason,
+        end_reason: end_reason.into(),
     };
     r.chain_hash = chain::hash(&before.chain_hash, &r);
     before.chain_hash = r.chain_hash;
@@ -352,20 +348,18 @@ fn longest_prefix(
     let Some(len) = dir.len(&name)? else {
         return Ok(None);
     };
-    let mut stops: Vec<Stop> = Vec::with_capacity(j.checkpoints.len() * 2);
-    for c in j.checkpoints.iter().filter(|c| u64::from(c.written) <= len) {
-        stops.push(Stop::EndOfSamples(c.bytes));
-        stops.push(Stop::Digest(*c));
-    }
-    stops.sort_by_key(Stop::order);
+    let mut checkpoints: Vec<Checkpoint> = j
+        .checkpoints
+        .iter()
+        .filter(|c| u64::from(c.bytes) <= len)
+        .copied()
+        .collect();
+    checkpoints.sort_by_key(|c| c.bytes);
 
-    let (mut hasher, mut at) = (Xxh3::new(), 0u32);
-    let mut ends: BTreeMap<u32, [u8; 16]> = BTreeMap::new();
-    let mut best = None;
-    for stop in stops {
-        let to = stop.order().0;
-        while at < to {
-            let want = buf.len().min((to - at) as usize);
+    let (mut hasher, mut at, mut best) = (Xxh3::new(), 0, None);
+    for c in checkpoints {
+        while at < c.bytes {
+            let want = buf.len().min((c.bytes - at) as usize);
             match read_full(dir, &name, u64::from(at), &mut buf[..want]) {
                 Ok(read) if read == want => {}
                 _ => return Ok(best),
@@ -373,34 +367,11 @@ fn longest_prefix(
             hasher.update(&buf[..want]);
             at += want as u32;
         }
-        let digest = hasher.digest128().to_be_bytes();
-        match stop {
-            Stop::EndOfSamples(bytes) => {
-                ends.insert(bytes, digest);
-            }
-            Stop::Digest(c) if c.digest == digest && j.ends_at(c.bytes) => {
-                best = ends.get(&c.bytes).map(|&hash| (c.bytes, hash));
-            }
-            Stop::Digest(_) => {}
+        if hasher.digest128().to_be_bytes() == c.digest && j.ends_at(c.bytes) {
+            best = Some((c.bytes, c.digest));
         }
     }
     Ok(best)
-}
-
-/// A point in a sample file where the hash of all before it is wanted.
-#[derive(Clone, Copy)]
-enum Stop {
-    EndOfSamples(u32),
-    Digest(Checkpoint),
-}
-
-impl Stop {
-    fn order(&self) -> (u32, u8) {
-        match self {
-            Stop::EndOfSamples(bytes) => (*bytes, 0),
-            Stop::Digest(c) => (c.written, 1),
-        }
-    }
 }
 
 /// Reads until `buf` is full or the file ends.

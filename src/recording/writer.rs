@@ -7,15 +7,15 @@
 //! run, is taken to be that of the sample before.
 //!
 //! The journal takes from the writer what a recording would be if nothing more of it came
-//! ([`super::journal::Journal::checkpoint`]): the samples that are wholly written and whose duration is
-//! known, and the hash of all bytes written. So recovery never has to guess; a power cut costs the
-//! newest frame in addition to what was not synced.
+//! ([`super::journal::Journal::checkpoint`]): the samples that are wholly written and the hash of their
+//! bytes. If the newest one is among them its duration is not known; recovery takes that of the
+//! sample before.
 //!
 //! The writer refuses ([`WriterError`]) to begin without a sync sample and to grow past its limits, and
 //! asks for a new run where time breaks. It does no I/O and allocates only as its index grows.
 
 use super::drift::{Drift, Lost};
-use super::index::{self, Cursor, IndexEncoder, Sample};
+use super::index::{Cursor, IndexEncoder, Sample};
 use super::reorder::{GUESSED_DURATION_90K, Reorder};
 use super::{GapCause, OpenId, Recording, RecordingId, chain, rotation};
 use crate::h264::VideoSampleEntry;
@@ -117,7 +117,10 @@ pub struct Writer {
     /// The bytes that were handed to the disk, and their hash.
     written: u32,
     hasher: Box<Xxh3>,
-    /// The samples of the index that are wholly written.
+    /// The end of the last sample that is wholly written, and the hash up to there.
+    whole: u32,
+    whole_digest: [u8; 16],
+    /// The samples of the index that are wholly written, or most of them.
     covered: Cursor,
     journaled: Journaled,
 }
@@ -126,9 +129,35 @@ pub struct Writer {
 #[derive(Clone, Copy, Debug)]
 struct Newest {
     dts: i64,
-    composition_offset_90k: i32,
-    bytes: u32,
-    is_sync: bool,
+    sample: UntimedSample,
+}
+
+/// A sample of which the duration is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct UntimedSample {
+    pub composition_offset_90k: i32,
+    pub bytes: u32,
+    pub is_sync: bool,
+}
+
+impl UntimedSample {
+    /// Appends it to an index. Returns whether all of that was encoded anew.
+    pub fn append(
+        &self,
+        encoder: &mut IndexEncoder,
+        index: &mut Vec<u8>,
+        duration_90k: i32,
+    ) -> bool {
+        let sample = Sample {
+            media_start_90k: 0,
+            duration_90k,
+            composition_offset_90k: self.composition_offset_90k,
+            offset: 0,
+            bytes: self.bytes,
+            is_sync: self.is_sync,
+        };
+        encoder.add(index, &sample)
+    }
 }
 
 /// What the journal has of a recording.
@@ -137,21 +166,24 @@ struct Journaled {
     /// The segment whose records make up a whole.
     segment: Option<u64>,
     index_bytes: usize,
-    written: u32,
+    whole: u32,
 }
 
 /// What a recording would be if nothing more of it came.
 #[derive(Debug)]
 pub(super) struct Checkpoint<'a> {
     pub writer: &'a Writer,
-    /// Where `index` begins; 0 for all of it.
+    /// It goes on from the last one in the same segment.
+    pub is_delta: bool,
+    /// Where `index` begins.
     pub index_from: usize,
-    /// Of the samples that are wholly written.
+    /// Of the samples that are wholly written and whose durations are known.
     pub index: &'a [u8],
+    /// The sample after these, if it is wholly written.
+    pub newest: Option<UntimedSample>,
     pub start: Wall90k,
     pub error: Duration90k,
-    pub written: u32,
-    /// XXH3-128 of the bytes written.
+    /// XXH3-128 of the bytes of all these samples.
     pub digest: [u8; 16],
 }
 
@@ -188,6 +220,8 @@ impl Writer {
             bytes: 0,
             written: 0,
             hasher: Box::new(Xxh3::new()),
+            whole: 0,
+            whole_digest: [0; 16],
             covered: Cursor::default(),
             journaled: Journaled::default(),
         }
@@ -231,9 +265,11 @@ impl Writer {
         self.push_newest(duration);
         self.newest = Some(Newest {
             dts: times.dts_90k,
-            composition_offset_90k: times.composition_offset_90k,
-            bytes: s.bytes,
-            is_sync: s.is_sync,
+            sample: UntimedSample {
+                composition_offset_90k: times.composition_offset_90k,
+                bytes: s.bytes,
+                is_sync: s.is_sync,
+            },
         });
         self.samples += 1;
         self.sync_samples += u32::from(s.is_sync);
@@ -246,77 +282,80 @@ impl Writer {
         let Some(n) = self.newest.take() else {
             return;
         };
-        if n.composition_offset_90k != 0 && !self.encoder.has_composition_offsets() {
-            self.begin_composition_offsets();
+        if n.sample
+            .append(&mut self.encoder, &mut self.index, duration_90k)
+        {
+            self.covered = Cursor::default();
+            self.journaled = Journaled::default();
         }
-        self.encoder.add(
-            &mut self.index,
-            &Sample {
-                media_start_90k: 0,
-                duration_90k,
-                composition_offset_90k: n.composition_offset_90k,
-                offset: 0,
-                bytes: n.bytes,
-                is_sync: n.is_sync,
-            },
-        );
         self.last_duration_90k = duration_90k;
-    }
-
-    /// Encodes the index once more, with composition offsets: the stream turned out to reorder.
-    fn begin_composition_offsets(&mut self) {
-        let mut index = Vec::with_capacity(self.index.len() * 2);
-        let mut encoder = IndexEncoder::new(&mut index, true);
-        for s in index::samples(&self.index).map_while(Result::ok) {
-            encoder.add(&mut index, &s);
-        }
-        self.index = index;
-        self.encoder = encoder;
-        self.covered = Cursor::default();
-        self.journaled = Journaled::default();
     }
 
     /// These bytes are handed to the disk: the samples' own, in order, in pieces of any size.
     pub fn written(&mut self, bytes: &[u8]) {
         debug_assert!(bytes.len() as u64 + u64::from(self.written) <= u64::from(self.bytes));
-        self.written = self.written.saturating_add(bytes.len() as u32);
-        self.hasher.update(bytes);
+        let before = self.written;
+        self.written = before.saturating_add(bytes.len() as u32);
+        let whole = if self.written >= self.bytes {
+            self.bytes
+        } else {
+            self.cover(self.written)
+        };
+        let mut rest = bytes;
+        if whole > self.whole && whole >= before {
+            let (head, tail) = bytes.split_at(bytes.len().min((whole - before) as usize));
+            self.hasher.update(head);
+            self.whole = whole;
+            self.whole_digest = self.hasher.digest128().to_be_bytes();
+            rest = tail;
+        }
+        self.hasher.update(rest);
+    }
+
+    /// Moves `covered` on to the last sample in the index that ends at or before `bytes`, and returns
+    /// its end.
+    fn cover(&mut self, bytes: u32) -> u32 {
+        let mut next = self.covered;
+        while let Some(Ok(s)) = next.next(&self.index) {
+            if s.offset + s.bytes > bytes {
+                break;
+            }
+            self.covered = next;
+        }
+        self.covered.totals().bytes
     }
 
     /// What is new since the last checkpoint in the journal's segment, or all if there was none in it.
     /// `None` if nothing is new.
     pub(super) fn checkpoint(&mut self, segment: u64) -> Option<Checkpoint<'_>> {
-        let mut next = self.covered;
-        while let Some(Ok(s)) = next.next(&self.index) {
-            if s.offset + s.bytes > self.written {
-                break;
-            }
-            self.covered = next;
-        }
-        if self.covered.position() == 0 {
+        let is_delta = self.journaled.segment == Some(segment);
+        if self.whole == 0 || is_delta && self.journaled.whole == self.whole {
             return None;
         }
-        let index_from = if self.journaled.segment == Some(segment) {
+        // What is wholly written and not in the index is the newest.
+        let newest = if self.cover(self.whole) < self.whole {
+            self.newest.map(|n| n.sample)
+        } else {
+            None
+        };
+        let index_from = if is_delta {
             self.journaled.index_bytes
         } else {
             0
         };
-        let is_new = index_from < self.covered.position() || self.journaled.written < self.written;
-        if !is_new && self.journaled.segment == Some(segment) {
-            return None;
-        }
         self.journaled = Journaled {
             segment: Some(segment),
             index_bytes: self.covered.position(),
-            written: self.written,
+            whole: self.whole,
         };
         Some(Checkpoint {
+            is_delta,
             index_from,
             index: &self.index[index_from..self.covered.position()],
+            newest,
             start: self.run.drift.start(),
             error: self.run.drift.error(),
-            written: self.written,
-            digest: self.hasher.digest128().to_be_bytes(),
+            digest: self.whole_digest,
             writer: self,
         })
     }
@@ -357,7 +396,7 @@ impl Writer {
             video_sync_samples: self.sync_samples,
             sample_entry: self.sample_entry,
             index: self.index,
-            data_hash: self.hasher.digest128().to_be_bytes(),
+            data_hash: self.whole_digest,
             chain_hash: [0; 32],
             end_reason: end_reason.into(),
         };

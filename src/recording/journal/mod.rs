@@ -9,15 +9,17 @@
 //! 1. Where [`Journal::should_rotate`] says so (at first too): [`Journal::begin_segment`] with all open
 //!    writers and all finished recordings that the database has not committed; create the file that
 //!    it names; sync the directory.
-//! 2. Each second or two: [`Journal::checkpoint`] for each open writer, [`Journal::finished`] when one
-//!    ends, [`Journal::dropped`] when one is given up. Then write what [`Journal::take_pending`] gives,
-//!    sync the sample files and the segment, in any order, and when the segment's sync is answered (and
-//!    its directory's, after its creation) say [`Journal::synced`].
+//! 2. Each second or two, a round: [`Journal::checkpoint`] for each open writer; write what
+//!    [`Journal::take_pending`] gives; when that and all sample data handed over before is written, sync
+//!    the sample files, the segment and, after a creation, the directory, in any order. When all of
+//!    that is answered, say [`Journal::synced`]. In between, [`Journal::finished`] when a recording
+//!    ends, [`Journal::dropped`] when one is given up.
 //! 3. Unlink what [`Journal::segments_to_unlink`] names.
 //!
-//! A frame is safe once the syncs of its sample file and of a checkpoint that has it are answered, and
-//! the directory was synced after both files were created. Sample data need not be durable before its
-//! record: recovery compares the bytes with the record's digest.
+//! A frame is safe once the round of a checkpoint that has it is over. Sample data need not be durable
+//! before its record: recovery compares the bytes with the record's digest. But the segments before
+//! hold the older digests, which the bytes match if the newest of them were lost: hence a segment goes
+//! only when the sample files, too, are durable up to what the next one tells.
 //!
 //! The module refuses records past [`MAX_PENDING_BYTES`]: the disk is too slow or gone. Checkpoints
 //! then wait (they are cumulative); anything else makes the next segment due, which tells it.
@@ -186,7 +188,8 @@ impl Journal {
         })
     }
 
-    /// A segment is durable up to `len` bytes, its name too.
+    /// A segment is durable up to `len` bytes, its name too, and so are all bytes of sample files (and
+    /// their names) that its records up to there tell of.
     pub fn synced(&mut self, segment: u64, len: u64) {
         if self
             .current
@@ -225,20 +228,20 @@ impl Journal {
             clock_untrusted: c.writer.clock_untrusted(),
             start: c.start,
             error: c.error,
-            written: c.written,
             digest: c.digest,
             index_from: c.index_from as u32,
             index: c.index,
+            newest: c.newest,
         };
-        let record = if c.index_from == 0 {
+        let record = if c.is_delta {
+            Record::Delta(progress)
+        } else {
             Record::Full {
                 open: c.writer.open(),
                 run_offset: c.writer.run_offset(),
                 sample_entry: c.writer.sample_entry().clone(),
                 progress,
             }
-        } else {
-            Record::Delta(progress)
         };
         self.append(&record);
     }

@@ -14,6 +14,7 @@
 //! acknowledged.
 
 use crate::h264::VideoSampleEntry;
+use crate::recording::writer::UntimedSample;
 use crate::recording::{OpenId, Recording, RecordingId, StreamId};
 use crate::time::{Duration90k, Wall90k};
 use std::borrow::Cow;
@@ -36,14 +37,13 @@ pub struct Progress<'a> {
     pub start: Wall90k,
     /// See [`crate::recording::drift::Drift::error`].
     pub error: Duration90k,
-    /// The bytes handed to the disk so far, which may end within a sample.
-    pub written: u32,
-    /// XXH3-128 of these, canonical form.
+    /// XXH3-128 of the bytes of all samples so far, canonical form.
     pub digest: [u8; 16],
     /// Where in the index `index` goes; 0 in a [`Record::Full`].
     pub index_from: u32,
-    /// Whole samples, all of them within `written`.
     pub index: &'a [u8],
+    /// One more sample, of which the duration is not known.
+    pub newest: Option<UntimedSample>,
 }
 
 /// One record of the journal.
@@ -183,10 +183,17 @@ fn put_progress(out: &mut Vec<u8>, p: &Progress<'_>) {
     out.push(u8::from(p.clock_untrusted));
     put_i64(out, p.start.0);
     put_i64(out, p.error.0);
-    put_u32(out, p.written);
     out.extend_from_slice(&p.digest);
     put_u32(out, p.index_from);
     put_bytes(out, p.index);
+    match p.newest {
+        None => out.push(0),
+        Some(s) => {
+            out.push(if s.is_sync { 2 } else { 1 });
+            put_u32(out, s.bytes);
+            out.extend_from_slice(&s.composition_offset_90k.to_le_bytes());
+        }
+    }
 }
 
 fn put_finished(out: &mut Vec<u8>, r: &Recording) {
@@ -315,11 +322,25 @@ impl<'a> Reader<'a> {
             clock_untrusted: self.bool()?,
             start: Wall90k(self.i64()?),
             error: Duration90k(self.i64()?),
-            written: self.u32()?,
             digest: self.array()?,
             index_from: self.u32()?,
             index: self.bytes()?,
+            newest: self.newest()?,
         })
+    }
+
+    fn newest(&mut self) -> Option<Option<UntimedSample>> {
+        let is_sync = match self.u8()? {
+            0 => return Some(None),
+            1 => false,
+            2 => true,
+            _ => return None,
+        };
+        Some(Some(UntimedSample {
+            is_sync,
+            bytes: self.u32()?,
+            composition_offset_90k: self.array().map(i32::from_le_bytes)?,
+        }))
     }
 
     fn entry(&mut self) -> Option<Arc<VideoSampleEntry>> {

@@ -9,8 +9,9 @@ use super::{FOLDER, segment_name, segment_number};
 use crate::h264::VideoSampleEntry;
 use crate::recording::directory::Directory;
 use crate::recording::drift;
-use crate::recording::index::{Cursor, Totals};
-use crate::recording::writer::MAX_INDEX_BYTES;
+use crate::recording::index::{Cursor, IndexEncoder, Totals};
+use crate::recording::reorder::GUESSED_DURATION_90K;
+use crate::recording::writer::{MAX_INDEX_BYTES, UntimedSample};
 use crate::recording::{OpenId, Recording, RecordingId, StreamId};
 use crate::time::{Duration90k, Wall90k};
 use std::collections::{BTreeMap, VecDeque};
@@ -31,10 +32,8 @@ pub const MAX_CHECKPOINTS: usize = 1 << 10;
 /// A point up to which a recording can be verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// The end of the last whole sample.
+    /// The end of a sample.
     pub bytes: u32,
-    /// How far the digest goes: into the sample after that, perhaps.
-    pub written: u32,
     /// XXH3-128 of the file up to there.
     pub digest: [u8; 16],
 }
@@ -51,6 +50,8 @@ pub struct Journaled {
     pub error: Duration90k,
     pub sample_entry: Arc<VideoSampleEntry>,
     pub index: Vec<u8>,
+    /// The sample after those of the index.
+    newest: Option<UntimedSample>,
     /// In the order of the records.
     pub checkpoints: VecDeque<Checkpoint>,
     /// It ended, and this is its end reason.
@@ -153,6 +154,7 @@ impl Replay {
                     error: Duration90k::ZERO,
                     sample_entry,
                     index: Vec::new(),
+                    newest: None,
                     checkpoints: VecDeque::new(),
                     finished: None,
                     cursor: Cursor::default(),
@@ -209,17 +211,18 @@ impl Journaled {
                 return false;
             }
         }
-        if cursor.totals().bytes > p.written {
+        let newest_bytes = p.newest.map_or(0, |s| s.bytes);
+        let Some(bytes) = cursor.totals().bytes.checked_add(newest_bytes) else {
             self.index.truncate(from);
             return false;
-        }
+        };
         self.cursor = cursor;
+        self.newest = p.newest.filter(|s| s.bytes > 0);
         self.clock_untrusted = p.clock_untrusted;
         self.start = p.start;
         self.error = p.error;
         self.push_checkpoint(Checkpoint {
-            bytes: cursor.totals().bytes,
-            written: p.written,
+            bytes,
             digest: p.digest,
         });
         true
@@ -253,9 +256,9 @@ impl Journaled {
             error,
             sample_entry: r.sample_entry,
             index: r.index,
+            newest: None,
             checkpoints: VecDeque::from([Checkpoint {
                 bytes: r.sample_file_bytes,
-                written: r.sample_file_bytes,
                 digest: r.data_hash,
             }]),
             finished: Some(r.end_reason),
@@ -273,22 +276,37 @@ impl Journaled {
         self.checkpoints.push_back(c);
     }
 
-    /// All its samples.
-    pub fn totals(&self) -> &Totals {
-        self.cursor.totals()
+    /// The end of all its samples.
+    pub fn bytes(&self) -> u32 {
+        let newest = self.newest.map_or(0, |s| s.bytes);
+        self.cursor.totals().bytes + newest // Checked when they were added.
     }
 
-    /// Whole samples end at `bytes`.
+    /// A sample ends at `bytes`.
     pub fn ends_at(&self, bytes: u32) -> bool {
-        self.cursor_at(bytes).is_some()
+        bytes > 0 && (bytes == self.bytes() || self.cursor_at(bytes).is_some())
     }
 
-    /// Cuts the index to the samples that end at `bytes`; does nothing if none does.
-    pub fn cut(&mut self, bytes: u32) {
-        if let Some(cursor) = self.cursor_at(bytes) {
+    /// The index of the samples up to the one that ends at `bytes`, and its sums. A sample whose
+    /// duration is not known is given that of the one before.
+    pub fn cut(mut self, bytes: u32) -> (Vec<u8>, Totals) {
+        if let (Some(newest), true) = (self.newest, bytes == self.bytes()) {
+            let duration = match self.cursor.last_duration_90k() {
+                0 => GUESSED_DURATION_90K as i32,
+                d => d,
+            };
+            if self.index.is_empty() {
+                IndexEncoder::new(&mut self.index, false);
+            }
+            let mut encoder = self.cursor.encoder(&self.index);
+            newest.append(&mut encoder, &mut self.index, duration);
+            self.cursor = Cursor::default();
+            while let Some(Ok(_)) = self.cursor.next(&self.index) {}
+        } else if let Some(cursor) = self.cursor_at(bytes) {
             self.index.truncate(cursor.position());
             self.cursor = cursor;
         }
+        (self.index, *self.cursor.totals())
     }
 
     fn cursor_at(&self, bytes: u32) -> Option<Cursor> {
@@ -296,6 +314,6 @@ impl Journaled {
         while cursor.totals().bytes < bytes {
             cursor.next(&self.index)?.ok()?;
         }
-        (bytes > 0 && cursor.totals().bytes == bytes).then_some(cursor)
+        (cursor.totals().bytes == bytes).then_some(cursor)
     }
 }
