@@ -8,8 +8,16 @@
 //! What it does not do: sockets, the time of day, entropy, encryption (SRTP), retransmission
 //! (RFC 4588), interleaved packetization (RFC 6184 section 5.2, mode 2), and codecs other than H.264.
 
+mod depacketize;
+mod packet;
 mod receiver;
+mod reorder;
+mod rtcp;
+#[cfg(test)]
+mod tests;
+mod timeline;
 
-pub use receiver::{
-    AccessUnit, PacketError, PacketErrorKind, Receiver, ReceiverConfig, SenderReport, Stats,
-};
+pub use depacketize::{AccessUnit, MAX_ACCESS_UNIT_BYTES};
+pub use packet::{PacketError, PacketErrorKind};
+pub use receiver::{Receiver, ReceiverConfig, Stats};
+pub use rtcp::SenderReport;
