@@ -30,6 +30,7 @@ enum Command {
     Init(command::init::Init),
     Upgrade(command::upgrade::Upgrade),
     Ts(command::ts::Ts),
+    SimulateCamera(command::simulate_camera::SimulateCamera),
 }
 
 /// Where the configuration is.
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
         Command::Init(args) => command::init::run(args),
         Command::Upgrade(args) => command::upgrade::run(args),
         Command::Ts(args) => command::ts::run(args),
+        Command::SimulateCamera(args) => command::simulate_camera::run(args),
     };
     match result {
         Ok(exit) => exit.into(),

@@ -182,7 +182,6 @@ fn gstreamer_plays_it() {
 #[test]
 fn ffmpeg_gets_through_what_it_should() {
     for fault in [
-        "stray-crlf",
         "odd-headers",
         "absolute-control",
         "no-sprop",
@@ -200,6 +199,35 @@ fn ffmpeg_gets_through_what_it_should() {
         let output = ffmpeg(&url, "tcp", &["-frames:v", "40", "-f", "null", "-"]);
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{fault}: {said}");
+    }
+}
+
+/// The command itself, as a person would use it.
+#[test]
+fn the_command_prints_urls_that_work() {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Child, Stdio};
+
+    struct Killed(Child);
+    impl Drop for Killed {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    let child = Command::new(env!("CARGO_BIN_EXE_moonfire-nvr"))
+        .args(["simulate-camera", "--listen", "127.0.0.1:0", "--synthetic"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut child = Killed(child);
+    let lines = BufReader::new(child.0.stdout.take().unwrap()).lines();
+    let urls: Vec<String> = lines.take(2).map(Result::unwrap).collect();
+    for (url, path) in urls.iter().zip(["/main", "/sub"]) {
+        assert!(url.ends_with(path), "{url}");
+        let output = ffmpeg(url, "tcp", &["-frames:v", "10", "-f", "null", "-"]);
+        assert_clean(&output, url);
     }
 }
 

@@ -2,6 +2,7 @@
 //! `run(args) -> Result<Exit, Failure>`.
 
 pub mod init;
+pub mod simulate_camera;
 pub mod ts;
 pub mod upgrade;
 
@@ -48,7 +49,6 @@ pub enum Failure {
     },
     /// Anything else that could not be done.
     #[error("{0}")]
-    #[allow(dead_code)]
     Failed(String),
     /// The arguments are wrong in a way that only the command itself could see.
     #[error("{0}")]

@@ -181,7 +181,11 @@ impl Nvr {
                     .log_stream(Severity::Error, "bad-settings", &stream.name, message);
             }
         }
-        if self.dirs.get(&row.dir).is_some_and(SampleDirectory::is_ready) {
+        if self
+            .dirs
+            .get(&row.dir)
+            .is_some_and(SampleDirectory::is_ready)
+        {
             stream.recorder.directory_is_back(None);
         }
         self.streams.insert(row.id, stream);

@@ -118,7 +118,7 @@ const TABLE: [Row; 51] = {
         row(Kind::CloseOnError, "close-on-error", None, Nothing, "close the connection after each error reply, 401 too"),
         row(Kind::Busy, "busy", None, Refusal, "answer SETUP with 453 Not Enough Bandwidth"),
         row(Kind::RefuseDescribe, "refuse-describe", Some((404, 400, 599)), Refusal, "answer DESCRIBE with status N"),
-        row(Kind::Redirect, "redirect", Some((0, 0, 65535)), Nothing, "answer DESCRIBE with 302 to port N of the same host (0: this port), path moved/..."),
+        row(Kind::Redirect, "redirect", Some((0, 0, 65535)), Nothing, "answer DESCRIBE with 302 to port N of the host (0: this one)"),
         row(Kind::SessionTimeout, "session-timeout", SECONDS, Nothing, "end sessions after N s with no request, and say so"),
         row(Kind::HiddenTimeout, "hidden-timeout", Some((60, 1, 3600)), Nothing, "end sessions after N s with no request, and do not say so"),
         row(Kind::IgnoreTeardown, "ignore-teardown", None, Nothing, "answer TEARDOWN, but go on sending"),
@@ -139,7 +139,7 @@ const TABLE: [Row; 51] = {
         row(Kind::OddTransport, "odd-transport", None, Nothing, "tell Transport with its ssrc first and spaces within"),
         row(Kind::OtherChannels, "other-channels", None, Nothing, "use interleaved channels other than those asked for"),
         row(Kind::WrongRtpInfo, "wrong-rtp-info", None, Nothing, "tell seq=0, rtptime=-1 and a final comma in RTP-Info"),
-        row(Kind::StrayCrlf, "stray-crlf", None, Nothing, "while playing, put a CRLF before each reply and, at times, a CR between packets"),
+        row(Kind::StrayCrlf, "stray-crlf", None, Nothing, "while playing, put stray CRs and LFs before replies and packets"),
         row(Kind::UnknownChannel, "unknown-channel", None, Nothing, "send data on interleaved channel 99 with each frame"),
         row(Kind::EarlyData, "early-data", None, Nothing, "send the first frame ahead of the reply to PLAY (not drawn pictures)"),
         row(Kind::Drop, "drop", PER_MILLE, Losses, "lose N of 1000 packets"),
@@ -161,7 +161,7 @@ const TABLE: [Row; 51] = {
         row(Kind::LateSync, "late-sync", FRAMES, Nothing, "send no sync sample among the first N frames"),
         row(Kind::SpropOnly, "sprop-only", None, Nothing, "tell parameter sets in the SDP alone, never in band"),
         row(Kind::AnnexB, "annex-b", None, Nothing, "send sync samples' small NAL units in one packet, start codes between"),
-        row(Kind::ChangeParameters, "change-parameters", FRAMES, Nothing, "halve the picture at the first sync sample from the camera's frame N on (synthetic pictures)"),
+        row(Kind::ChangeParameters, "change-parameters", FRAMES, Nothing, "halve a synthetic picture from the first sync sample after frame N on"),
     ]
 };
 
