@@ -5,12 +5,16 @@
 mod configure;
 mod database;
 mod flush;
+mod list;
 mod query;
 mod restamp;
 mod upgrade;
+mod verify;
 
 pub use database::{Database, FILE_NAME, LOCK_NAME, Mode, memory};
+pub use list::Listed;
 pub use upgrade::{Progress, VERSION, upgrade};
+pub use verify::Finding;
 
 use crate::config::{CameraConfig, Transport};
 use crate::recording::{DirId, Gap, OpenId, Recording, RecordingId, StreamId};

@@ -17,6 +17,10 @@ pub(super) const COLUMNS: &str = "r.sequence, r.dir_id, r.open_id, r.run_offset,
     r.video_samples, r.video_sync_samples, r.video_sample_entry_id, r.end_reason, \
     i.video_index, i.data_hash, i.chain_hash";
 
+/// Asks for a sample entry by its id.
+pub(super) const SAMPLE_ENTRY: &str = "select width, height, pixel_h_spacing, pixel_v_spacing, \
+    rfc6381_codec, avcc, reorder_frames from video_sample_entry where id = ?1";
+
 impl Database {
     /// The stream's recordings that overlap a span, in order of time, each with its directory.
     pub fn recordings(
@@ -30,7 +34,8 @@ impl Database {
         let mut select = tx.prepare_cached(&format!(
             "select {COLUMNS} from recording r join recording_index i on i.id = r.index_id
              where r.stream_id = ?1 and r.start_90k < ?3 and r.start_90k >= coalesce(
-               (select max(start_90k) from recording where stream_id = ?1 and start_90k <= ?2), ?2)
+               (select max(start_90k) from recording
+                where stream_id = ?1 and start_90k <= ?2 and wall_duration_90k > 0), ?2)
              order by r.start_90k"
         ))?;
         let mut rows = select.query(params![stream.0, span.start.0, span.end.0])?;
@@ -38,9 +43,68 @@ impl Database {
         let mut found = Vec::new();
         while let Some(row) = rows.next()? {
             let (dir, r) = recordings.read(stream, row)?;
-            if r.start + r.wall_duration > span.start {
+            // A very short one may have no duration at all.
+            if r.start + r.wall_duration > span.start || r.start >= span.start {
                 found.push((dir, r));
             }
+        }
+        Ok(found)
+    }
+
+    /// One recording and its directory; `None` if it was given up meanwhile.
+    pub fn recording(&self, id: RecordingId) -> Result<Option<(DirId, Recording)>, Error> {
+        let found = self.page_from(id.stream, id.sequence, 1)?;
+        Ok(found.into_iter().find(|(_, r)| r.id == id))
+    }
+
+    /// Up to `limit` recordings, with their directories, that come after `after` in order of stream
+    /// and sequence number; from the very first on if `None`. Empty at the end. Those that
+    /// [`super::Finding::NoIndex`] tells of are left out.
+    pub fn recordings_after(
+        &self,
+        after: Option<RecordingId>,
+        limit: u32,
+    ) -> Result<Vec<(DirId, Recording)>, Error> {
+        let mut next_stream = i32::MIN;
+        if let Some(id) = after {
+            next_stream = id.stream.0.saturating_add(1);
+            if let Some(sequence) = id.sequence.checked_add(1) {
+                let found = self.page_from(id.stream, sequence, limit)?;
+                if !found.is_empty() {
+                    return Ok(found);
+                }
+            }
+        }
+        let mut select = self
+            .connection
+            .prepare_cached("select id from stream where id >= ?1 order by id")?;
+        let mut rows = select.query([next_stream])?;
+        while let Some(row) = rows.next()? {
+            let found = self.page_from(StreamId(row.get(0)?), 0, limit)?;
+            if !found.is_empty() {
+                return Ok(found);
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// Up to `limit` of the stream's recordings from a sequence number on.
+    fn page_from(
+        &self,
+        stream: StreamId,
+        sequence: u32,
+        limit: u32,
+    ) -> Result<Vec<(DirId, Recording)>, Error> {
+        let tx = self.connection.unchecked_transaction()?;
+        let mut select = tx.prepare_cached(&format!(
+            "select {COLUMNS} from recording r join recording_index i on i.id = r.index_id
+             where r.stream_id = ?1 and r.sequence >= ?2 order by r.sequence limit ?3"
+        ))?;
+        let mut rows = select.query(params![stream.0, sequence, limit])?;
+        let mut recordings = Recordings::new(&tx);
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            found.push(recordings.read(stream, row)?);
         }
         Ok(found)
     }
@@ -92,6 +156,19 @@ fn cause(word: &str) -> Result<GapCause, Error> {
     known.ok_or_else(|| Error::Invalid(format!("a gap has the unknown cause {word:?}")))
 }
 
+/// Reads a row of [`SAMPLE_ENTRY`].
+pub(super) fn sample_entry(r: &Row) -> rusqlite::Result<VideoSampleEntry> {
+    Ok(VideoSampleEntry {
+        width: r.get(0)?,
+        height: r.get(1)?,
+        pixel_h_spacing: r.get(2)?,
+        pixel_v_spacing: r.get(3)?,
+        rfc6381_codec: r.get(4)?,
+        avcc: r.get(5)?,
+        reorder_frames: r.get(6)?,
+    })
+}
+
 /// Makes recordings of rows; those with one sample entry share it.
 pub(super) struct Recordings<'a> {
     connection: &'a Connection,
@@ -135,21 +212,8 @@ impl<'a> Recordings<'a> {
         if let Some(entry) = self.entries.get(&id) {
             return Ok(entry.clone());
         }
-        let mut select = self.connection.prepare_cached(
-            "select width, height, pixel_h_spacing, pixel_v_spacing, rfc6381_codec, avcc,
-               reorder_frames from video_sample_entry where id = ?1",
-        )?;
-        let entry = select.query_row([id], |r| {
-            Ok(VideoSampleEntry {
-                width: r.get(0)?,
-                height: r.get(1)?,
-                pixel_h_spacing: r.get(2)?,
-                pixel_v_spacing: r.get(3)?,
-                rfc6381_codec: r.get(4)?,
-                avcc: r.get(5)?,
-                reorder_frames: r.get(6)?,
-            })
-        })?;
+        let mut select = self.connection.prepare_cached(SAMPLE_ENTRY)?;
+        let entry = select.query_row([id], sample_entry)?;
         let entry = Arc::new(entry);
         self.entries.insert(id, entry.clone());
         Ok(entry)

@@ -35,6 +35,9 @@ pub struct Step {
 /// call is a transaction of its own, so it should do some hundred rows and no more.
 pub type Fill = fn(&Transaction, position: i64) -> Result<Option<i64>, Error>;
 
+/// The position once all is filled.
+const FILLED: i64 = i64::MAX;
+
 /// How far an upgrade has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress<'a> {
@@ -144,6 +147,7 @@ fn run_step(
         )
         .optional()?;
     let mut position = match begun {
+        Some(FILLED) => None,
         Some(position) => Some(position),
         None => {
             let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -161,7 +165,7 @@ fn run_step(
         let next = fill(&tx, from)?;
         tx.execute(
             "update meta set upgrade_position = ?1",
-            [next.unwrap_or(i64::MAX)],
+            [next.unwrap_or(FILLED)],
         )?;
         tx.commit()?;
         // The log would else keep every page that was touched: the second copy there is no room for.
@@ -169,7 +173,7 @@ fn run_step(
         position = next;
         progress(Progress::Filled {
             to: step.to,
-            position: next.unwrap_or(i64::MAX),
+            position: next.unwrap_or(FILLED),
         });
     }
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -185,4 +189,218 @@ fn run_step(
 
 fn checkpoint(connection: &Connection) -> Result<(), Error> {
     Ok(connection.query_row("pragma wal_checkpoint(truncate)", [], |_| Ok(()))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+    use tempfile::TempDir;
+
+    /// Steps from an invented version 1 to 3: the second has something to fill.
+    const INVENTED: [Step; 2] = [
+        Step {
+            to: 2,
+            about: "know of colours",
+            add: |tx| Ok(tx.execute_batch("create table colour (name text)")?),
+            fill: None,
+        },
+        Step {
+            to: 3,
+            about: "number the sheep",
+            add: |tx| Ok(tx.execute_batch("alter table sheep add column number integer")?),
+            fill: Some(|tx, position| {
+                tx.execute(
+                    "update sheep set number = id * 10 where id > ?1 and id <= ?1 + 2",
+                    [position],
+                )?;
+                let next = position + 2;
+                let more = tx.query_row("select max(id) > ?1 from sheep", [next], |r| r.get(0))?;
+                Ok(Some(next).filter(|_| more))
+            }),
+        },
+    ];
+
+    /// A database of an invented version 1, with five sheep.
+    fn old() -> (TempDir, PathBuf) {
+        let temp = TempDir::new().unwrap();
+        let dir = temp.path().to_owned();
+        let (mut connection, _lock) = database::connect(&dir, Mode::Create).unwrap();
+        create(&mut connection, Uuid::nil()).unwrap();
+        connection
+            .execute_batch(
+                "create table sheep (id integer primary key);
+                 insert into sheep values (1), (2), (3), (4), (5);",
+            )
+            .unwrap();
+        (temp, dir)
+    }
+
+    fn sheep(connection: &Connection) -> Vec<Option<i64>> {
+        let mut select = connection
+            .prepare("select number from sheep order by id")
+            .unwrap();
+        let numbers = select.query_map([], |r| r.get(0)).unwrap();
+        numbers.collect::<Result<_, _>>().unwrap()
+    }
+
+    #[test]
+    fn every_step_is_taken_and_told() {
+        let (_temp, dir) = old();
+        let (mut connection, _lock) = database::connect(&dir, Mode::ReadWrite).unwrap();
+        assert_eq!(
+            state_for(&connection, &dir, 3).unwrap(),
+            State::Old { found: 1 }
+        );
+        let mut told = Vec::new();
+        run(&mut connection, 1, &INVENTED, &mut |p| {
+            told.push(format!("{p:?}"));
+        })
+        .unwrap();
+        assert_eq!(state_for(&connection, &dir, 3).unwrap(), State::Current);
+        let numbers: Vec<_> = (1..=5).map(|n| Some(n * 10)).collect();
+        assert_eq!(sheep(&connection), numbers);
+        let kinds: Vec<_> = told
+            .iter()
+            .map(|t| t.split(' ').next().unwrap_or_default())
+            .collect();
+        assert_eq!(
+            kinds,
+            [
+                "Step", "Reached", "Step", "Filled", "Filled", "Filled", "Reached"
+            ]
+        );
+    }
+
+    #[test]
+    fn it_goes_on_where_it_was_interrupted() {
+        let (_temp, dir) = old();
+        // The power fails after each transaction in turn: the process's memory and lock are gone.
+        let mut interruptions = 0;
+        loop {
+            let (mut connection, _lock) = database::connect(&dir, Mode::ReadWrite).unwrap();
+            let State::Old { found } = state_for(&connection, &dir, 3).unwrap() else {
+                break;
+            };
+            let mut transactions = 0;
+            let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                run(&mut connection, found, &INVENTED, &mut |p| {
+                    if matches!(p, Progress::Filled { .. } | Progress::Reached { .. }) {
+                        transactions += 1;
+                        // Not a panic's message on the test's output.
+                        std::panic::resume_unwind(Box::new("power cut"));
+                    }
+                })
+            }));
+            assert!(ended.is_err());
+            assert_eq!(transactions, 1);
+            interruptions += 1;
+            assert!(interruptions < 20, "it gets nowhere");
+        }
+        assert_eq!(interruptions, 5);
+        let (connection, _lock) = database::connect(&dir, Mode::ReadOnly).unwrap();
+        assert_eq!(sheep(&connection)[4], Some(50));
+    }
+
+    #[test]
+    fn a_step_that_fails_changes_nothing() {
+        let (_temp, dir) = old();
+        let (mut connection, _lock) = database::connect(&dir, Mode::ReadWrite).unwrap();
+        let bad = [Step {
+            to: 2,
+            about: "stumble",
+            add: |tx| Ok(tx.execute_batch("create table half (x); create table sheep (x)")?),
+            fill: None,
+        }];
+        run(&mut connection, 1, &bad, &mut |_| {}).unwrap_err();
+        assert_eq!(
+            state_for(&connection, &dir, 2).unwrap(),
+            State::Old { found: 1 }
+        );
+        let half: u32 = connection
+            .query_row(
+                "select count(*) from sqlite_schema where name = 'half'",
+                [],
+                |r| r.get(0),
+            )
+            .unwrap();
+        assert_eq!(half, 0);
+    }
+
+    #[test]
+    fn filling_needs_no_second_copy() {
+        let (_temp, dir) = old();
+        let (mut connection, _lock) = database::connect(&dir, Mode::ReadWrite).unwrap();
+        connection
+            .execute_batch("create table big (id integer primary key, data blob, mark integer)")
+            .unwrap();
+        connection
+            .execute_batch(
+                "insert into big (data) select zeroblob(10000)
+                 from (with recursive n (i) as (select 1 union all select i + 1 from n limit 400)
+                       select i from n)",
+            )
+            .unwrap();
+        checkpoint(&connection).unwrap();
+        let step = [Step {
+            to: 2,
+            about: "mark what is big",
+            add: |_| Ok(()),
+            fill: Some(|tx, position| {
+                tx.execute(
+                    "update big set mark = 1 where id > ?1 and id <= ?1 + 10",
+                    [position],
+                )?;
+                Ok(Some(position + 10).filter(|p| *p < 400))
+            }),
+        }];
+        let size = |name: &str| std::fs::metadata(dir.join(name)).map_or(0, |m| m.len());
+        let before = size("db");
+        assert!(before > 4_000_000);
+        let mut most = 0;
+        run(&mut connection, 1, &step, &mut |_| {
+            most = most.max(size("db") + size("db-wal") - before);
+        })
+        .unwrap();
+        assert!(most < before / 10, "{most} more than {before}");
+    }
+
+    #[test]
+    fn other_versions_are_told_plainly() {
+        let (_temp, dir) = old();
+        let (mut connection, lock) = database::connect(&dir, Mode::ReadWrite).unwrap();
+        let newer = state_for(&connection, &dir, 0).unwrap_err().to_string();
+        assert!(
+            newer.contains("schema version 1, newer than this program's 0"),
+            "{newer}"
+        );
+        let told = run(&mut connection, 1, &INVENTED[1..], &mut |_| {})
+            .unwrap_err()
+            .to_string();
+        assert!(told.contains("no way from schema version 1"), "{told}");
+        connection.pragma_update(None, "user_version", 0).unwrap();
+        drop((connection, lock));
+        let Err(old) = crate::db::Database::open(&dir, Mode::ReadWrite, 1) else {
+            panic!("it was opened");
+        };
+        assert!(
+            old.to_string().contains("run `moonfire-nvr upgrade`"),
+            "{old}"
+        );
+        // There is no step for a version that never was.
+        upgrade(&dir, &mut |_| {}).unwrap_err();
+    }
+
+    #[test]
+    fn a_current_database_needs_nothing_and_none_cannot_be_upgraded() {
+        let (_temp, dir) = old();
+        let mut told = 0;
+        assert_eq!(upgrade(&dir, &mut |_| told += 1).unwrap(), VERSION);
+        assert_eq!(told, 0);
+        let missing = dir.join("elsewhere");
+        assert!(matches!(
+            upgrade(&missing, &mut |_| {}),
+            Err(Error::Missing(_))
+        ));
+    }
 }

@@ -2,9 +2,11 @@
 
 mod configure;
 mod flush;
+mod list;
 mod open;
 mod query;
 mod restamp;
+mod verify;
 
 use super::*;
 use crate::config::{Secret, StreamConfig};
