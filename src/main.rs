@@ -28,6 +28,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Init(command::init::Init),
+    Run(command::run::Run),
     Upgrade(command::upgrade::Upgrade),
     Ts(command::ts::Ts),
     SimulateCamera(command::simulate_camera::SimulateCamera),
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
     };
     let result = match cli.command {
         Command::Init(args) => command::init::run(args),
+        Command::Run(args) => command::run::run(args),
         Command::Upgrade(args) => command::upgrade::run(args),
         Command::Ts(args) => command::ts::run(args),
         Command::SimulateCamera(args) => command::simulate_camera::run(args),

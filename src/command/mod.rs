@@ -2,6 +2,7 @@
 //! `run(args) -> Result<Exit, Failure>`.
 
 pub mod init;
+pub mod run;
 pub mod simulate_camera;
 pub mod ts;
 pub mod upgrade;

@@ -89,7 +89,9 @@ impl Nvr {
             true => (GapCause::Restart, "the recorder was stopped"),
             false => (GapCause::Crash, "the recorder ended without notice"),
         };
-        self.commit.add_garbage(snapshot.garbage.iter().copied());
+        if !self.read_only {
+            self.commit.add_garbage(snapshot.garbage.iter().copied());
+        }
         self.bring_in(now, &snapshot, cause);
         let streams = self.streams.len();
         let message = format!(
@@ -107,7 +109,7 @@ impl Nvr {
             self.out
                 .log(Severity::Notice, "configuration", note.clone());
         }
-        for row in &snapshot.dirs {
+        for row in snapshot.dirs.iter().filter(|_| !self.read_only) {
             self.dirs
                 .entry(row.id)
                 .or_insert_with(|| SampleDirectory::new(row, snapshot.database));
@@ -168,12 +170,19 @@ impl Nvr {
         if row.told_until.is_none() {
             (resume.cause, resume.detail) = (GapCause::Restart, "the stream is new".to_owned());
         }
-        if !row.record {
+        if self.read_only {
+            (resume.cause, resume.detail) = (
+                GapCause::User,
+                "this recorder only shows what there is".to_owned(),
+            );
+        } else if !row.record {
             (resume.cause, resume.detail) = (GapCause::User, "recording is turned off".to_owned());
         }
         let mut stream = Stream::new(camera, row, resume);
         match &mut stream.session {
-            Ok(session) if row.record => session.start_within(&mut cx, START_SPREAD),
+            Ok(session) if row.record && !self.read_only => {
+                session.start_within(&mut cx, START_SPREAD)
+            }
             Ok(_) => {}
             Err(e) => {
                 let message = format!("it cannot be recorded: {e}");
@@ -243,7 +252,7 @@ impl Nvr {
             .commit
             .next_timeout()
             .is_some_and(|t| t <= now.monotonic);
-        if !running || !due || self.commit.is_under_way() {
+        if !running || !due || self.read_only || self.commit.is_under_way() {
             return;
         }
         self.tell_gaps(now, false);
@@ -336,7 +345,7 @@ impl Nvr {
     }
 
     pub(super) fn reload(&mut self, now: Now, config: Config) {
-        if self.phase != Phase::Running {
+        if self.phase != Phase::Running || self.read_only {
             return;
         }
         let wall = cx!(self, now).wall;
@@ -407,7 +416,9 @@ impl Nvr {
                 said_goodbye: false,
             } => {
                 let idle = self.dirs.values().all(SampleDirectory::is_idle);
-                if idle && !self.commit.is_under_way() {
+                if self.read_only {
+                    self.finish_shutdown(now);
+                } else if idle && !self.commit.is_under_way() {
                     self.phase = Phase::Stopping {
                         deadline,
                         said_goodbye: true,

@@ -97,6 +97,8 @@ pub struct Nvr {
     restamp: Option<Duration90k>,
     /// Directories that are full: to be freed with the next commit.
     full: BTreeSet<DirId>,
+    /// Nothing is recorded or changed: what there is can be looked at.
+    read_only: bool,
     /// The shell was told that all is set up.
     told_ready: bool,
     /// How many streams are recorded, of how many, as the service manager was told.
@@ -143,12 +145,21 @@ impl Nvr {
             requests: BTreeMap::new(),
             restamp: None,
             full: BTreeSet::new(),
+            read_only: false,
             told_ready: false,
             told_status: None,
             clients: api::Clients::default(),
             wake: Some(Monotonic(0)),
             stats: None,
             started: None,
+        }
+    }
+
+    /// The same, that only shows what there is: it asks no camera and writes to no disk.
+    pub fn read_only(config: Config, seed: u64) -> Nvr {
+        Nvr {
+            read_only: true,
+            ..Nvr::new(config, seed)
         }
     }
 

@@ -104,7 +104,11 @@ pub fn run(config: Config, options: Options) -> Result<ExitCode, StartError> {
         bulk_tick: BULK_TICK,
         signals: true,
     };
-    let mut event_loop = EventLoop::new(Nvr::new(config, core_seed), setup)?;
+    let nvr = match options.database {
+        db::Mode::ReadOnly => Nvr::read_only(config, core_seed),
+        _ => Nvr::new(config, core_seed),
+    };
+    let mut event_loop = EventLoop::new(nvr, setup)?;
     match event_loop.run().map_err(StartError::System)? {
         End::InGoodOrder => Ok(ExitCode::SUCCESS),
         // Nothing is put away: not even the operations that the kernel has are waited for.

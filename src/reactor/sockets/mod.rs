@@ -95,8 +95,6 @@ struct Conn {
     front_sent: usize,
     /// The kernel took no more: nothing is tried until it says that it does again.
     blocked: bool,
-    /// Some of the queue had to wait: the core is to be told when it is empty.
-    waited: bool,
     dirty: bool,
     /// In the loop's list of sockets with something to read.
     ready: bool,
@@ -398,7 +396,6 @@ impl Sockets {
             queued_bytes: 0,
             front_sent: 0,
             blocked: false,
-            waited: false,
             dirty: false,
             ready: false,
         };
@@ -538,11 +535,10 @@ impl Sockets {
         }
         match conn.phase {
             Phase::Flushing { .. } => self.begin_lingering(key, now),
-            _ if std::mem::take(&mut conn.waited) => {
+            _ => {
                 let id = conn.id;
                 self.events.push_back(Event::Drained { conn: id });
             }
-            _ => {}
         }
     }
 
@@ -611,7 +607,6 @@ impl Conn {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                     self.blocked = true;
-                    self.waited = true;
                     return Written { sent, end: Ok(()) };
                 }
                 Err(e) => return Written { sent, end: Err(e) },
@@ -619,7 +614,6 @@ impl Conn {
         }
         if !self.queue.is_empty() {
             // Cut short by the budget: that is waiting too, as far as the core is concerned.
-            self.waited = true;
         }
         Written { sent, end: Ok(()) }
     }

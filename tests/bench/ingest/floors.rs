@@ -12,9 +12,14 @@ pub fn run(floor: &str, address: &str, streams: usize, dir: &Path) {
     let connections: Vec<(TcpStream, File)> = (0..streams)
         .map(|i| {
             let mut stream = TcpStream::connect(address).expect("the source");
-            stream.write_all(b"RAW\r\n\r\n").expect("the source takes a request");
+            stream
+                .write_all(b"RAW\r\n\r\n")
+                .expect("the source takes a request");
             stream.set_nonblocking(true).expect("a socket");
-            (stream, File::create(dir.join(format!("floor-{i}"))).expect("a file"))
+            (
+                stream,
+                File::create(dir.join(format!("floor-{i}"))).expect("a file"),
+            )
         })
         .collect();
     match floor {
@@ -28,7 +33,9 @@ fn epoll_each(mut connections: Vec<(TcpStream, File)>) {
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).expect("epoll");
     for (i, (stream, _)) in connections.iter().enumerate() {
         let event = EpollEvent::new(EpollFlags::EPOLLIN, i as u64);
-        epoll.add(stream.as_fd(), event).expect("epoll takes a socket");
+        epoll
+            .add(stream.as_fd(), event)
+            .expect("epoll takes a socket");
     }
     let mut buffer = vec![0; 256 << 10];
     let mut events = [EpollEvent::empty(); 256];
@@ -57,7 +64,13 @@ struct Parsed {
 fn tick100_parse(connections: Vec<(TcpStream, File)>) {
     let mut connections: Vec<Parsed> = connections
         .into_iter()
-        .map(|(stream, file)| Parsed { stream, file, torn: Vec::new(), out: Vec::new(), nal: None })
+        .map(|(stream, file)| Parsed {
+            stream,
+            file,
+            torn: Vec::new(),
+            out: Vec::new(),
+            nal: None,
+        })
         .collect();
     let mut buffer = vec![0; 1 << 20];
     let begin = Instant::now();
@@ -83,7 +96,9 @@ impl Parsed {
         let mut at = 0;
         while at + 4 <= bytes.len() {
             let len = usize::from(u16::from_be_bytes([bytes[at + 2], bytes[at + 3]]));
-            let Some(packet) = bytes.get(at + 4..at + 4 + len) else { break };
+            let Some(packet) = bytes.get(at + 4..at + 4 + len) else {
+                break;
+            };
             if bytes[at + 1] == 0 && len > 14 {
                 self.packet(&packet[12..]);
             }
@@ -114,7 +129,8 @@ impl Parsed {
                 }
             }
             _ => {
-                self.out.extend_from_slice(&(payload.len() as u32).to_be_bytes());
+                self.out
+                    .extend_from_slice(&(payload.len() as u32).to_be_bytes());
                 self.out.extend_from_slice(payload);
             }
         }

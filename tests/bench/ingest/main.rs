@@ -38,9 +38,18 @@ fn main() -> ExitCode {
     let arg = |i: usize| args.get(i).cloned().unwrap_or_default();
     match arg(0).as_str() {
         "source" => source::run(),
-        RECORDER => recorder::run(&arg(1), arg(2).parse().expect("streams"), Path::new(&arg(3))),
+        RECORDER => recorder::run(
+            &arg(1),
+            arg(2).parse().expect("streams"),
+            Path::new(&arg(3)),
+        ),
         floor if FLOORS.contains(&floor) => {
-            floors::run(floor, &arg(1), arg(2).parse().expect("streams"), Path::new(&arg(3)));
+            floors::run(
+                floor,
+                &arg(1),
+                arg(2).parse().expect("streams"),
+                Path::new(&arg(3)),
+            );
         }
         _ => return bench(&args),
     }
@@ -48,15 +57,22 @@ fn main() -> ExitCode {
 }
 
 fn options(args: &[String]) -> Result<Options, String> {
-    let mut options = Options { streams: vec![6, 24, 100], seconds: 20, rounds: 1, dir: None };
+    let mut options = Options {
+        streams: vec![6, 24, 100],
+        seconds: 20,
+        rounds: 1,
+        dir: None,
+    };
     let mut args = args.iter().filter(|a| *a != "--bench");
     while let Some(name) = args.next() {
         let value = args.next().ok_or(format!("{name} wants a value"))?;
         let bad = |_| format!("{name} {value} is no number");
         match name.as_str() {
             "--streams" => {
-                options.streams =
-                    value.split(',').map(|n| n.parse().map_err(bad)).collect::<Result<_, _>>()?;
+                options.streams = value
+                    .split(',')
+                    .map(|n| n.parse().map_err(bad))
+                    .collect::<Result<_, _>>()?;
             }
             "--seconds" => options.seconds = value.parse().map_err(bad)?,
             "--rounds" => options.rounds = value.parse().map_err(bad)?,
@@ -80,11 +96,25 @@ fn bench(args: &[String]) -> ExitCode {
         }
     };
     let temporary = tempfile::tempdir().expect("a temporary directory");
-    let dir = options.dir.clone().unwrap_or_else(|| temporary.path().to_owned());
-    println!("sample files in {}; {} s each", dir.display(), options.seconds);
+    let dir = options
+        .dir
+        .clone()
+        .unwrap_or_else(|| temporary.path().to_owned());
+    println!(
+        "sample files in {}; {} s each",
+        dir.display(),
+        options.seconds
+    );
     println!(
         "{:>7} {:14} {:>9} {:>8} {:>10} {:>8} {:>8} {:>12} {:>15}",
-        "streams", "who", "s/st-h", "RSS MB", "calls/fr", "alloc/fr", "threads", "/epoll-each",
+        "streams",
+        "who",
+        "s/st-h",
+        "RSS MB",
+        "calls/fr",
+        "alloc/fr",
+        "threads",
+        "/epoll-each",
         "/tick100-parse"
     );
     for n in &options.streams {
@@ -101,7 +131,8 @@ fn bench(args: &[String]) -> ExitCode {
                     m.cpu_seconds_per_stream_hour,
                     m.rss_mb,
                     m.calls_per_frame.map_or("-".into(), |c| format!("{c:.3}")),
-                    m.allocations_per_frame.map_or("-".into(), |c| format!("{c:.3}")),
+                    m.allocations_per_frame
+                        .map_or("-".into(), |c| format!("{c:.3}")),
                     m.threads,
                     m.cpu_seconds_per_stream_hour / floors[0].cpu_seconds_per_stream_hour,
                     m.cpu_seconds_per_stream_hour / floors[1].cpu_seconds_per_stream_hour,

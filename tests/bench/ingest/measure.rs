@@ -108,7 +108,10 @@ fn allocations(dir: &Path) -> Option<u64> {
     std::fs::write(dir.join("ask"), "").ok()?;
     for _ in 0..10 {
         std::thread::sleep(Duration::from_millis(100));
-        if let Some(n) = std::fs::read_to_string(&told).ok().and_then(|s| s.parse().ok()) {
+        if let Some(n) = std::fs::read_to_string(&told)
+            .ok()
+            .and_then(|s| s.parse().ok())
+        {
             return Some(n);
         }
     }
@@ -120,15 +123,25 @@ fn cpu_seconds(pid: u32) -> f64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it still runs");
     let after_name = stat.rsplit(')').next().expect("a stat line");
     let fields: Vec<&str> = after_name.split_whitespace().collect();
-    let ticks: u64 = fields[11].parse::<u64>().expect("utime") + fields[12].parse::<u64>().expect("stime");
-    let hz = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok().flatten().unwrap_or(100);
+    let ticks: u64 =
+        fields[11].parse::<u64>().expect("utime") + fields[12].parse::<u64>().expect("stime");
+    let hz = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK)
+        .ok()
+        .flatten()
+        .unwrap_or(100);
     ticks as f64 / hz as f64
 }
 
 fn status(pid: u32, field: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it still runs");
-    let line = status.lines().find(|l| l.starts_with(field)).unwrap_or_default();
-    line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).unwrap_or(0)
+    let line = status
+        .lines()
+        .find(|l| l.starts_with(field))
+        .unwrap_or_default();
+    line.split_whitespace()
+        .nth(1)
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(0)
 }
 
 /// System calls a frame of all threads, counted by `strace` for a few seconds.

@@ -16,7 +16,7 @@ pub fn run(address: &str, streams: usize, dir: &Path) {
     config.db_dir = db_dir;
     config.sample_dirs = vec![sample_dir];
     config.http.clear();
-    config.syslog.to = LogTarget::None;
+    config.syslog.to = LogTarget::Nowhere;
     config.cameras = (0..streams)
         .map(|i| CameraConfig {
             name: format!("camera {i}"),
@@ -24,10 +24,10 @@ pub fn run(address: &str, streams: usize, dir: &Path) {
             ..CameraConfig::default()
         })
         .collect();
-    db::Database::create(&config.db_dir).expect("a database");
+
     let options = Options {
         load_config: None,
-        database: db::Mode::ReadWrite,
+        database: db::Mode::Create,
         disk: DiskChoice::default(),
     };
     reactor::run(config, options).expect("the recorder runs");

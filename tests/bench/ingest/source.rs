@@ -30,8 +30,13 @@ impl Source {
             .expect("the source starts");
         let mut address = String::new();
         let stdout = child.stdout.as_mut().expect("its output");
-        BufReader::new(stdout).read_line(&mut address).expect("its address");
-        Source { child, address: address.trim().to_owned() }
+        BufReader::new(stdout)
+            .read_line(&mut address)
+            .expect("its address");
+        Source {
+            child,
+            address: address.trim().to_owned(),
+        }
     }
 }
 
@@ -74,7 +79,10 @@ fn video() -> Video {
         })
         .collect();
     let sets = synthetic.parameters(0);
-    Video { sps_pps: (sets.sps, sets.pps), frames }
+    Video {
+        sps_pps: (sets.sps, sets.pps),
+        frames,
+    }
 }
 
 /// The source's process.
@@ -110,7 +118,12 @@ fn serve(mut stream: TcpStream, video: &Video, n: usize) -> std::io::Result<()> 
             }
             request.push_str(&line);
         }
-        let method = request.split(' ').next().unwrap_or_default().trim().to_owned();
+        let method = request
+            .split(' ')
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .to_owned();
         if method == "RAW" {
             break;
         }
@@ -141,7 +154,10 @@ fn reply(method: &str, video: &Video) -> (String, String) {
     use base64::Engine;
     let encode = |b: &[u8]| base64::engine::general_purpose::STANDARD.encode(b);
     match method {
-        "OPTIONS" => ("Public: DESCRIBE, SETUP, PLAY, TEARDOWN\r\n".into(), String::new()),
+        "OPTIONS" => (
+            "Public: DESCRIBE, SETUP, PLAY, TEARDOWN\r\n".into(),
+            String::new(),
+        ),
         "DESCRIBE" => (
             "Content-Type: application/sdp\r\n".into(),
             format!(
