@@ -134,7 +134,7 @@ struct Newest {
 
 /// A sample of which the duration is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct UntimedSample {
+pub struct UntimedSample {
     pub composition_offset_90k: i32,
     pub bytes: u32,
     pub is_sync: bool,

@@ -74,17 +74,14 @@ pub struct Replay {
 /// Reads all segments of a directory. An error of kind `NotFound` means that the journal is in use
 /// and a segment went away meanwhile.
 pub fn replay(dir: &dyn Directory, directory: Uuid) -> io::Result<Replay> {
+    let names = dir.list(FOLDER)?;
+    let mut segments: Vec<u64> = names.iter().filter_map(|n| segment_number(n)).collect();
+    segments.sort_unstable();
     let mut out = Replay::default();
-    out.segments = dir
-        .list(FOLDER)?
-        .iter()
-        .filter_map(|n| segment_number(n))
-        .collect();
-    out.segments.sort_unstable();
-    for i in 0..out.segments.len() {
-        let segment = out.segments[i];
+    for &segment in &segments {
         read_segment(dir, directory, segment, |r| out.take(r))?;
     }
+    out.segments = segments;
     Ok(out)
 }
 
