@@ -29,6 +29,7 @@ struct Cli {
 enum Command {
     Init(command::init::Init),
     Run(command::run::Run),
+    Export(command::export::Export),
     Upgrade(command::upgrade::Upgrade),
     Ts(command::ts::Ts),
     SimulateCamera(command::simulate_camera::SimulateCamera),
@@ -65,6 +66,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Init(args) => command::init::run(args),
         Command::Run(args) => command::run::run(args),
+        Command::Export(args) => command::export::run(args),
         Command::Upgrade(args) => command::upgrade::run(args),
         Command::Ts(args) => command::ts::run(args),
         Command::SimulateCamera(args) => command::simulate_camera::run(args),

@@ -1,9 +1,13 @@
 //! What the command line can do: one file a command, each with its arguments and
 //! `run(args) -> Result<Exit, Failure>`.
 
+pub mod export;
 pub mod init;
+mod output;
+mod progress;
 pub mod run;
 pub mod simulate_camera;
+mod span;
 pub mod ts;
 pub mod upgrade;
 

@@ -1,4 +1,6 @@
 //! Files: what is made of recordings, judged by ffmpeg and ffprobe.
 
+mod export;
 mod footage;
+mod recorder;
 mod virtual_file;

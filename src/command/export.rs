@@ -1,0 +1,498 @@
+//! `export`: one playable file of a span of a stream.
+//!
+//! Works beside a running daemon: the database is opened for reading only, what is not committed yet
+//! comes from the journals, and sample files are held open a window ahead of what is being
+//! copied, so that one that is deleted meanwhile is either still readable or missed early.
+
+use super::output::Output;
+use super::progress::{Progress, bytes};
+use super::{Exit, Failure, span};
+use crate::ConfigArgs;
+use jiff::tz::TimeZone;
+use moonfire_nvr::db::{self, Database, Dir, Mode, Snapshot, Stream, StreamKind};
+use moonfire_nvr::mp4::{self, Piece, Segment};
+use moonfire_nvr::recording::real_directory::RealDirectory;
+use moonfire_nvr::recording::recovery::{AttachError, Committed, read_marker, read_uncommitted};
+use moonfire_nvr::recording::{DirId, DirIdentity, Gap, Recording};
+use moonfire_nvr::time::{Duration90k, Wall90k};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
+use std::io::{self, Seek, Write};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Sample files held open ahead of what is being copied: four hours and more of one-minute
+/// recordings, and half of the usual limit of open files.
+const WINDOW: usize = 512;
+
+/// Bytes copied between two looks at the signals and the progress line.
+const COPY_BYTES: u64 = 4 << 20;
+
+/// Spans without a recording that the summary lists; more are counted.
+const MAX_HOLES_TOLD: usize = 20;
+
+/// Causes told of one such span.
+const MAX_CAUSES_TOLD: usize = 5;
+
+/// A span shorter than this between two recordings is what clocks and frame durations leave.
+const SHORTEST_HOLE: Duration90k = Duration90k(90_000);
+
+/// Write what was recorded of a span of time to one .mp4 file.
+///
+/// Spans in which nothing was recorded are skipped, and told at the end. The file plays from the
+/// asked-for time on, to a fraction of a second. Works beside a running recorder, and includes what is
+/// being recorded at the moment.
+#[derive(clap::Args)]
+pub struct Export {
+    #[command(flatten)]
+    config: ConfigArgs,
+
+    /// The camera's name.
+    camera: String,
+
+    /// Where to begin: 2026-11-22T10:00 in the configuration's time zone, or RFC 3339 with an offset.
+    #[arg(long, value_name = "TIME")]
+    from: String,
+
+    /// Where to end: likewise, or 10:05 for the same day.
+    #[arg(long, value_name = "TIME")]
+    to: String,
+
+    /// The file to write; "-" writes to standard output.
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+
+    /// Which of the camera's streams.
+    #[arg(long, value_enum, default_value_t = Kind::Main)]
+    stream: Kind,
+
+    /// Replace the file if it exists.
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Kind {
+    Main,
+    Sub,
+}
+
+pub fn run(args: Export) -> Result<Exit, Failure> {
+    let config = args.config.load()?;
+    let zone = &config.time_zone;
+    let wish = Wish {
+        camera: args.camera,
+        stream: match args.stream {
+            Kind::Main => StreamKind::Main,
+            Kind::Sub => StreamKind::Sub,
+        },
+        span: span::parse(&args.from, &args.to, zone).map_err(Failure::Usage)?,
+    };
+    let db = Database::open(&config.db_dir, Mode::ReadOnly, 0)?;
+    let snapshot = db.snapshot()?;
+    let stream = find_stream(&snapshot, &wish).map_err(Failure::Usage)?;
+    let found = find(&db, &snapshot, stream, &wish.span)?;
+    for note in &found.notes {
+        eprintln!("{note}");
+    }
+    if found.recordings.is_empty() {
+        return Err(Failure::Failed(nothing(&db, stream, &wish, zone)?));
+    }
+    let sources = locate(&snapshot, found.recordings).map_err(Failure::Failed)?;
+    drop(db); // A reader that stays keeps the recorder from tidying up its database.
+    let plan = Plan::new(&wish.span, sources, &found.gaps).map_err(Failure::Failed)?;
+    plan.save(&args.output, args.force)
+        .map_err(Failure::Failed)?;
+    for line in plan.summary(zone) {
+        eprintln!("{line}");
+    }
+    Ok(Exit::Fine)
+}
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+struct Wish {
+    camera: String,
+    stream: StreamKind,
+    span: Range<Wall90k>,
+}
+
+/// A file that is ready to be written, and what is to be said of it.
+struct Plan {
+    file: mp4::File,
+    /// For each segment, its sample file.
+    sources: Vec<PathBuf>,
+    holes: Vec<Hole>,
+}
+
+/// Part of the wanted span of which there is no recording.
+#[derive(Debug, PartialEq, Eq)]
+struct Hole {
+    span: Range<Wall90k>,
+    /// Why, as far as the ledger tells: causes with their sentences.
+    causes: Vec<String>,
+}
+
+/// The stream that is asked for; the error lists what there is.
+fn find_stream<'a>(snapshot: &'a Snapshot, wish: &Wish) -> Result<&'a Stream, String> {
+    let Some(camera) = snapshot.cameras.iter().find(|c| c.name == wish.camera) else {
+        let names: Vec<&str> = snapshot.cameras.iter().map(|c| c.name.as_str()).collect();
+        return Err(match names.as_slice() {
+            [] => format!("there is no camera {:?}, nor any other", wish.camera),
+            names => format!(
+                "there is no camera {:?}; there are: {}",
+                wish.camera,
+                names.join(", ")
+            ),
+        });
+    };
+    let found = camera.streams.iter().find(|s| s.kind == wish.stream);
+    found.ok_or_else(|| {
+        let kinds: Vec<&str> = camera.streams.iter().map(|s| s.kind.as_str()).collect();
+        format!(
+            "camera {} has no stream {}; it has: {}",
+            camera.name,
+            wish.stream.as_str(),
+            kinds.join(", ")
+        )
+    })
+}
+
+/// What was recorded of a span, in order of time, and where it lies.
+struct Found {
+    recordings: Vec<(DirId, Arc<Recording>)>,
+    gaps: Vec<Gap>,
+    /// What should be said of disks that could not be asked.
+    notes: Vec<String>,
+}
+
+/// Gathers what the journals and the database have of the span.
+///
+/// A daemon may commit meanwhile. So the journals are read first, for what was not committed at
+/// `before`, and the database's word goes before theirs.
+fn find(
+    db: &Database,
+    before: &Snapshot,
+    stream: &Stream,
+    span: &Range<Wall90k>,
+) -> Result<Found, db::Error> {
+    let committed = BTreeMap::from([(
+        stream.id,
+        Committed {
+            next_sequence: stream.next_sequence,
+            chain_hash: stream.last_chain_hash,
+        },
+    )]);
+    let mut notes = Vec::new();
+    let mut found = BTreeMap::new();
+    for dir in before.dirs.iter().filter(|d| d.attached_before) {
+        let identity = identity(before, dir);
+        match read_uncommitted(&RealDirectory::new(&dir.path), &identity, &committed) {
+            Ok(recordings) => found.extend(recordings.into_iter().map(|r| (r.id, (dir.id, r)))),
+            Err(e) => notes.push(format!(
+                "{}: {e}; what is being recorded there is left out",
+                dir.path.display()
+            )),
+        }
+    }
+    found.retain(|_, (_, r)| r.start < span.end && r.start + r.wall_duration > span.start);
+    let rows = db.recordings(stream.id, span)?;
+    found.extend(rows.into_iter().map(|(dir, r)| (r.id, (dir, r))));
+    let mut recordings: Vec<(DirId, Arc<Recording>)> = found
+        .into_values()
+        .map(|(dir, r)| (dir, Arc::new(r)))
+        .collect();
+    recordings.sort_by_key(|(_, r)| r.start);
+    Ok(Found {
+        recordings,
+        gaps: db.gaps(stream.id, span)?,
+        notes,
+    })
+}
+
+/// Where each recording's sample file is; each directory in use must be the right one.
+fn locate(
+    snapshot: &Snapshot,
+    recordings: Vec<(DirId, Arc<Recording>)>,
+) -> Result<Vec<(PathBuf, Arc<Recording>)>, String> {
+    let mut paths: BTreeMap<DirId, &Path> = BTreeMap::new();
+    for dir in &snapshot.dirs {
+        let used = recordings.iter().filter(|(d, _)| *d == dir.id).count();
+        if used == 0 {
+            continue;
+        }
+        let problem = match read_marker(&RealDirectory::new(&dir.path)) {
+            Ok(Some(found)) if found == identity(snapshot, dir) => None,
+            Ok(Some(found)) => Some(AttachError::Foreign { found }),
+            Ok(None) => Some(AttachError::NoMarker),
+            Err(e) => Some(e),
+        };
+        if let Some(problem) = problem {
+            return Err(format!(
+                "{used} of {} recordings are in {}, but {problem}. Is the disk mounted?",
+                recordings.len(),
+                dir.path.display()
+            ));
+        }
+        paths.insert(dir.id, &dir.path);
+    }
+    recordings
+        .into_iter()
+        .map(|(dir, r)| match paths.get(&dir) {
+            Some(path) => Ok((path.join(r.id.file_name()), r)),
+            None => Err(format!("recording {}: its directory is not known", r.id)),
+        })
+        .collect()
+}
+
+fn identity(snapshot: &Snapshot, dir: &Dir) -> DirIdentity {
+    DirIdentity {
+        database: snapshot.database,
+        directory: dir.uuid,
+    }
+}
+
+/// That nothing was recorded, and what was recorded around it.
+fn nothing(
+    db: &Database,
+    stream: &Stream,
+    wish: &Wish,
+    zone: &TimeZone,
+) -> Result<String, db::Error> {
+    let (before, after) = db.nearest(stream.id, wish.span.start)?;
+    let mut line = format!(
+        "nothing was recorded of {} {} from {} to {}",
+        wish.camera,
+        wish.stream.as_str(),
+        span::told(wish.span.start, zone),
+        span::told(wish.span.end, zone)
+    );
+    if let Some(before) = before {
+        line += &format!("; the recording before ends {}", span::told(before, zone));
+    }
+    if let Some(after) = after {
+        line += &format!("; the next one begins {}", span::told(after, zone));
+    }
+    if before.is_none() && after.is_none() {
+        line += ", nor at any other time";
+    }
+    for gap in db.gaps(stream.id, &wish.span)?.iter().take(MAX_CAUSES_TOLD) {
+        line += &format!("\n  {}", why(gap));
+    }
+    Ok(line)
+}
+
+/// SIGINT and SIGTERM, which wait until they are asked for: the unfinished file is removed first.
+struct Signals(SignalFd);
+
+impl Signals {
+    fn new() -> nix::Result<Signals> {
+        let mut mask = SigSet::empty();
+        mask.add(Signal::SIGINT);
+        mask.add(Signal::SIGTERM);
+        mask.thread_block()?;
+        let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
+        Ok(Signals(SignalFd::with_flags(&mask, flags)?))
+    }
+
+    /// One of them has come.
+    fn stop(&self) -> bool {
+        matches!(self.0.read_signal(), Ok(Some(_)))
+    }
+}
+
+impl Plan {
+    /// Lays out the file of what `recordings` (in order of time, with their sample files) have of the
+    /// span; `gaps` tell why there is nothing of the rest.
+    fn new(
+        span: &Range<Wall90k>,
+        recordings: Vec<(PathBuf, Arc<Recording>)>,
+        gaps: &[Gap],
+    ) -> Result<Plan, String> {
+        let mut covered = Vec::with_capacity(recordings.len());
+        let (mut sources, mut segments) = (Vec::new(), Vec::new());
+        for (path, r) in recordings {
+            let Some(segment) = Segment::within(r.clone(), span) else {
+                continue;
+            };
+            covered.push(r.start..r.start + r.wall_duration);
+            segments.push(segment);
+            sources.push(path);
+        }
+        let file = mp4::File::new(segments).map_err(|e| match e {
+            mp4::Error::Index { .. } => format!("{e}: the database is damaged, run `check`"),
+            e => e.to_string(),
+        })?;
+        Ok(Plan {
+            file,
+            sources,
+            holes: holes(span, &covered, gaps),
+        })
+    }
+
+    /// Writes the file under its name, or nothing.
+    fn save(&self, path: &Path, replace: bool) -> Result<(), String> {
+        let signals = Signals::new().map_err(|e| format!("cannot wait for signals: {e}"))?;
+        let mut out = Output::create(path, replace)?;
+        self.write(out.file(), &|| signals.stop())?;
+        out.finish()
+    }
+
+    /// Writes the file's bytes.
+    fn write(&self, out: &mut File, stopped: &dyn Fn() -> bool) -> Result<(), String> {
+        let mut progress = Progress::new("wrote", self.file.len());
+        let mut window = Window::new(self)?;
+        for piece in self.file.pieces(0..self.file.len()) {
+            if stopped() {
+                return Err("interrupted".into());
+            }
+            match piece {
+                Piece::Bytes(b) => {
+                    out.write_all(&b).map_err(|e| cannot_write(&e))?;
+                    progress.add(b.len() as u64);
+                }
+                Piece::Samples { segment, range } => {
+                    let mut source = window.open(segment)?;
+                    let mut at = range.start;
+                    source
+                        .seek(io::SeekFrom::Start(at))
+                        .map_err(|e| self.problem(segment, &e.to_string()))?;
+                    while at < range.end && !stopped() {
+                        let n = (range.end - at).min(COPY_BYTES);
+                        let copied = copy(&mut source, out, n)
+                            .map_err(|e| self.problem(segment, &e.to_string()))?;
+                        if copied < n {
+                            let problem = format!("it ends at byte {}: run `check`", at + copied);
+                            return Err(self.problem(segment, &problem));
+                        }
+                        at += n;
+                        progress.add(n);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn problem(&self, segment: usize, problem: &str) -> String {
+        let id = self.file.segments()[segment].recording.id;
+        format!(
+            "recording {id}, {}: {problem}",
+            self.sources[segment].display()
+        )
+    }
+
+    /// Sentences for people: what was found of the span and what was not.
+    fn summary(&self, zone: &TimeZone) -> Vec<String> {
+        let recordings = self.file.segments().len();
+        let mut lines = vec![format!(
+            "{recordings} recording{}, {}, {}",
+            if recordings == 1 { "" } else { "s" },
+            self.file.duration(),
+            bytes(self.file.len())
+        )];
+        for hole in self.holes.iter().take(MAX_HOLES_TOLD) {
+            let why = match hole.causes.as_slice() {
+                [] => "no cause is noted".to_owned(),
+                causes => causes.join("; "),
+            };
+            lines.push(format!(
+                "nothing from {} to {} ({}): {why}",
+                span::told(hole.span.start, zone),
+                span::told(hole.span.end, zone),
+                hole.span.end - hole.span.start
+            ));
+        }
+        if self.holes.len() > MAX_HOLES_TOLD {
+            let more = self.holes.len() - MAX_HOLES_TOLD;
+            lines.push(format!("... and {more} more spans without a recording"));
+        }
+        lines
+    }
+}
+
+/// Copies up to `n` bytes; in the kernel, where it can: a file to a file or a pipe.
+fn copy(source: &mut File, out: &mut File, n: u64) -> io::Result<u64> {
+    io::copy(&mut io::Read::take(source, n), out)
+}
+
+fn cannot_write(e: &io::Error) -> String {
+    match e.kind() {
+        io::ErrorKind::BrokenPipe => "whoever reads the output went away".into(),
+        _ => format!("cannot write: {e}"),
+    }
+}
+
+/// The parts of `span` that none of `covered` (in order) covers, and why.
+fn holes(span: &Range<Wall90k>, covered: &[Range<Wall90k>], gaps: &[Gap]) -> Vec<Hole> {
+    let mut holes = Vec::new();
+    let mut at = span.start;
+    let end = span.end..span.end;
+    for c in covered.iter().chain([&end]) {
+        if c.start - at >= SHORTEST_HOLE {
+            let span = at..c.start;
+            let within = gaps
+                .iter()
+                .filter(|g| g.start < span.end && g.end > span.start);
+            let mut causes: Vec<String> = within.map(why).collect();
+            causes.dedup();
+            causes.truncate(MAX_CAUSES_TOLD);
+            holes.push(Hole { span, causes });
+        }
+        at = at.max(c.end);
+    }
+    holes
+}
+
+fn why(gap: &Gap) -> String {
+    match gap.detail.as_str() {
+        "" => gap.cause.as_str().to_owned(),
+        detail => format!("{}: {detail}", gap.cause.as_str()),
+    }
+}
+
+/// Sample files open ahead of their use. An open file can be read to its end even if it is deleted.
+struct Window<'a> {
+    plan: &'a Plan,
+    /// Those of the segments before `next`.
+    open: VecDeque<File>,
+    next: usize,
+}
+
+impl Window<'_> {
+    fn new(plan: &Plan) -> Result<Window<'_>, String> {
+        let mut window = Window {
+            plan,
+            open: VecDeque::with_capacity(WINDOW),
+            next: 0,
+        };
+        window.fill()?;
+        Ok(window)
+    }
+
+    fn fill(&mut self) -> Result<(), String> {
+        while self.open.len() < WINDOW && self.next < self.plan.sources.len() {
+            let i = self.next;
+            let file = File::open(&self.plan.sources[i]).map_err(|e| match e.kind() {
+                io::ErrorKind::NotFound => self.plan.problem(i, DELETED),
+                _ => self.plan.problem(i, &e.to_string()),
+            })?;
+            self.open.push_back(file);
+            self.next += 1;
+        }
+        Ok(())
+    }
+
+    /// The file of a segment; to be called for each segment once, in order.
+    fn open(&mut self, _segment: usize) -> Result<File, String> {
+        let file = self.open.pop_front();
+        self.fill()?;
+        file.ok_or_else(|| "more segments than sample files".into())
+    }
+}
+
+/// Why a file of the window may be missing.
+const DELETED: &str = "it is gone: probably deleted meanwhile to make room. Try again with a                        later --from; if that does not help, run `check`";
