@@ -201,7 +201,8 @@ impl<C: Core> EventLoop<C> {
         let timeout = limit.map_or(timeout, |limit| timeout.min(limit));
         match self.poll.poll(&mut self.events, Some(timeout)) {
             Ok(()) => {}
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            // How `io_uring` says that it has finished something while we waited.
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) => return Err(e),
         }
         let began = self.clock.monotonic();

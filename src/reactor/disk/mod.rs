@@ -11,6 +11,8 @@
 
 pub mod directory;
 pub(in crate::reactor) mod job;
+#[cfg(test)]
+mod tests;
 pub(in crate::reactor) mod uring;
 
 use super::workers::Workers;

@@ -3,6 +3,7 @@
 use super::*;
 use crate::config::{HttpConfig, Listen, LogTarget};
 use crate::nvr::port::{ConnId, DiskReply, DiskRequest, LookupId, OpId, SocketError};
+use crate::reactor::MAX_SEND_QUEUE_BYTES;
 use crate::reactor::disk::directory::SampleDirectory;
 use crate::reactor::{BULK_TICK, DiskChoice, GivenSockets};
 use crate::recording::DirId;
@@ -211,4 +212,501 @@ fn echoes_over_tcp() {
     drop(client);
     el.until(|c| c.heard(&Heard::Closed(conn, Ok(()))));
     assert_eq!(el.sockets.len(), 0);
+}
+
+#[test]
+fn echoes_over_a_unix_socket() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("nvr.sock");
+    // One that a run before left behind.
+    drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    let mut el = event_loop(&[Listen::Unix(path.clone())]);
+    el.core.echo = true;
+    let mut client = UnixStream::connect(&path).unwrap();
+    client.write_all(b"hello").unwrap();
+    el.until(|c| c.received.len() == 5);
+    let conn = el.core.accepted().unwrap();
+    assert!(el.core.heard(&Heard::Accepted(conn, 0, false)));
+    let mut answer = [0; 5];
+    client.read_exact(&mut answer).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::mode(&path.metadata().unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o660);
+
+    // Somebody else is not robbed of his socket.
+    let mut second = event_loop(&[Listen::Unix(path.clone())]);
+    assert!(second.listeners.next_deadline().is_some());
+    second.listeners.close();
+    assert!(path.exists());
+    el.listeners.close();
+    assert!(!path.exists());
+    drop(client);
+    el.until(|c| c.heard(&Heard::Closed(conn, Ok(()))));
+}
+
+#[test]
+fn a_name_that_systemd_did_not_give_is_tried_again() {
+    let el = event_loop(&[Listen::Systemd("web".into())]);
+    assert!(el.listeners.next_deadline().is_some());
+}
+
+#[test]
+fn connecting_fails_with_a_reason() {
+    let mut el = event_loop(&[]);
+    let nobody = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let addr = nobody.local_addr().unwrap();
+    drop(nobody);
+    el.does(Action::Connect { conn: A, addr });
+    el.until(|c| c.heard(&Heard::Closed(A, Err(SocketError::Refused))));
+    // Its id is gone: nothing happens.
+    el.does(Action::Send {
+        conn: A,
+        bytes: vec![1],
+    });
+    el.does(Action::Close {
+        conn: A,
+        flush: true,
+    });
+    assert_eq!(el.core.heard.len(), 1);
+}
+
+#[test]
+fn a_reset_is_told() {
+    let mut el = event_loop(&[]);
+    let peer = connected(&mut el, A);
+    nix::sys::socket::setsockopt(
+        &peer,
+        nix::sys::socket::sockopt::Linger,
+        &libc::linger {
+            l_onoff: 1,
+            l_linger: 0,
+        },
+    )
+    .unwrap();
+    drop(peer);
+    el.until(|c| c.heard(&Heard::Closed(A, Err(SocketError::Reset))));
+}
+
+#[test]
+fn timers_fire_when_due_and_once() {
+    let mut el = event_loop(&[]);
+    let due = el.clock.monotonic() + Duration::from_millis(30);
+    el.core.timeout = Some(due);
+    el.until(|c| c.heard(&Heard::Timeout));
+    assert!(el.clock.monotonic() >= due);
+    assert_eq!(el.core.heard.len(), 1);
+    // Turns are not taken while nothing is due.
+    assert!(el.timeout() > Duration::from_secs(1));
+}
+
+#[test]
+fn what_waits_to_be_sent_is_told_when_it_is_gone() {
+    let mut el = event_loop(&[]);
+    let mut peer = connected(&mut el, A);
+    let bytes: Vec<u8> = (0..MAX_SEND_QUEUE_BYTES).map(|i| (i >> 10) as u8).collect();
+    for piece in bytes.chunks(100_000) {
+        el.does(Action::Send {
+            conn: A,
+            bytes: piece.to_vec(),
+        });
+    }
+    el.until_all(|el| !el.sockets.has_unflushed());
+    assert!(!el.core.heard(&Heard::Drained(A)));
+    let reader = std::thread::spawn(move || {
+        let mut got = vec![0; MAX_SEND_QUEUE_BYTES];
+        peer.read_exact(&mut got).unwrap();
+        (peer, got)
+    });
+    el.until(|c| c.heard(&Heard::Drained(A)));
+    let (peer, got) = reader.join().unwrap();
+    assert!(got == bytes);
+    assert_eq!(el.sockets.bytes_sent(), bytes.len() as u64);
+    let drained = |h: &&Heard| **h == Heard::Drained(A);
+    assert_eq!(el.core.heard.iter().filter(drained).count(), 1);
+    drop(peer);
+}
+
+#[test]
+fn too_much_to_send_closes_the_connection() {
+    let mut el = event_loop(&[]);
+    let _peer = connected(&mut el, A);
+    for _ in 0..=MAX_SEND_QUEUE_BYTES / 1_000_000 {
+        el.does(Action::Send {
+            conn: A,
+            bytes: vec![0; 1_000_000],
+        });
+    }
+    el.until(|c| c.heard(&Heard::Closed(A, Err(SocketError::Overflow))));
+}
+
+#[test]
+fn closing_sends_what_is_queued_and_waits_for_the_peer() {
+    let mut el = event_loop(&[]);
+    let mut peer = connected(&mut el, A);
+    peer.write_all(b"never read by the core").unwrap();
+    el.does(Action::Send {
+        conn: A,
+        bytes: vec![7; 3_000_000],
+    });
+    el.does(Action::Close {
+        conn: A,
+        flush: true,
+    });
+    let reader = std::thread::spawn(move || {
+        let mut got = Vec::new();
+        peer.read_to_end(&mut got).unwrap();
+        peer.write_all(b"and one more").unwrap();
+        got.len()
+    });
+    el.until_all(|el| el.sockets.len() == 0);
+    assert_eq!(reader.join().unwrap(), 3_000_000);
+    // It was the core that closed it, so it hears nothing.
+    assert_eq!(el.core.heard, [Heard::Connected(A)]);
+}
+
+#[test]
+fn a_peer_that_does_not_close_is_cut() {
+    let mut el = event_loop(&[]);
+    let _peer = connected(&mut el, A);
+    el.does(Action::Close {
+        conn: A,
+        flush: true,
+    });
+    el.until_all(|el| !el.sockets.has_flushing());
+    assert_eq!(el.sockets.len(), 1);
+    let deadline = el.sockets.next_deadline().unwrap();
+    assert!(deadline > el.clock.monotonic());
+    el.sockets.expire(deadline);
+    assert_eq!((el.sockets.len(), el.sockets.next_deadline()), (0, None));
+}
+
+#[test]
+fn what_the_peer_said_before_it_closed_is_heard() {
+    let mut el = event_loop(&[]);
+    let mut peer = connected(&mut el, A);
+    peer.write_all(&[1; 100_000]).unwrap();
+    peer.shutdown(Shutdown::Write).unwrap();
+    el.until(|c| c.heard(&Heard::Closed(A, Ok(()))));
+    assert_eq!(el.core.received.len(), 100_000);
+    assert_eq!(el.core.heard.last(), Some(&Heard::Closed(A, Ok(()))));
+}
+
+#[test]
+fn bulk_connections_are_read_on_ticks() {
+    let mut el = event_loop(&[]);
+    let mut peer = connected(&mut el, A);
+    el.does(Action::Bulk { conn: A });
+    // A camera: a packet each millisecond, for half a second.
+    let sender = std::thread::spawn(move || {
+        let began = Instant::now();
+        for i in 0..500 {
+            while began.elapsed() < Duration::from_millis(i) {
+                std::thread::yield_now();
+            }
+            peer.write_all(&[0; 1400]).unwrap();
+        }
+        peer
+    });
+    el.until(|c| c.received.len() == 500 * 1400);
+    let reads = el.core.times.len();
+    assert!(reads <= 12, "{reads} reads of 500 packets");
+    let turns: u64 = el.stats.turns.iter().sum();
+    assert!(turns < 60, "{turns} turns");
+    // The end is noticed too.
+    drop(sender.join().unwrap());
+    el.until(|c| c.heard(&Heard::Closed(A, Ok(()))));
+    assert!(!el.sockets.has_bulk(Bulk::Tick));
+}
+
+#[test]
+fn a_key_frame_between_ticks_does_not_wait_for_the_next_one() {
+    let mut setup = setup(&[]);
+    setup.bulk_tick = Duration::from_secs(3600);
+    let mut el = EventLoop::new(TestCore::default(), setup).unwrap();
+    let mut peer = connected(&mut el, A);
+    el.does(Action::Bulk { conn: A });
+    // All sockets are read on the tick that is due when the first of them turns bulk.
+    el.turn(Some(Duration::ZERO)).unwrap();
+    peer.write_all(&[0; 100_000]).unwrap();
+    for _ in 0..3 {
+        el.turn(Some(Duration::from_millis(5))).unwrap();
+    }
+    assert_eq!(el.core.received.len(), 0);
+    // Nobody reads, and yet all of it is taken from the sender.
+    peer.set_nonblocking(true).unwrap();
+    let mut sent = 100_000;
+    let frame = vec![0; 400_000];
+    while sent < 500_000 {
+        match peer.write(&frame[..500_000 - sent]) {
+            Ok(n) => sent += n,
+            Err(e) => panic!("held up after {sent} bytes: {e}"),
+        }
+    }
+    // Not only its own kernel has them: ours has acknowledged them all.
+    let deadline = Instant::now() + PATIENCE;
+    while unacknowledged(&peer) > 0 {
+        assert!(Instant::now() < deadline, "the window is too small");
+        std::thread::yield_now();
+    }
+    el.until(|c| c.received.len() == 500_000);
+}
+
+/// Bytes that the other side's kernel has not acknowledged (tcp(7), `SIOCOUTQ`).
+fn unacknowledged(stream: &TcpStream) -> i32 {
+    let mut bytes: libc::c_int = 0;
+    let fd = std::os::fd::AsRawFd::as_raw_fd(stream);
+    // SAFETY: the descriptor is open and the kernel writes one `int`.
+    assert_eq!(unsafe { libc::ioctl(fd, libc::TIOCOUTQ, &mut bytes) }, 0);
+    bytes
+}
+
+#[test]
+fn one_connection_does_not_starve_another() {
+    let mut el = event_loop(&[any_port()]);
+    let flooder = connected(&mut el, A);
+    flooder.set_nonblocking(true).unwrap();
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let flood = std::thread::spawn({
+        let stop = stop.clone();
+        let mut flooder = flooder.try_clone().unwrap();
+        move || {
+            let bytes = vec![0; 1 << 20];
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                let _ = flooder.write(&bytes);
+            }
+        }
+    });
+    let _client = TcpStream::connect(el.port()).unwrap();
+    el.core.timeout = Some(el.clock.monotonic() + Duration::from_millis(50));
+    el.until(|c| c.accepted().is_some() && c.heard(&Heard::Timeout));
+    let largest = el.core.heard.iter().filter_map(|h| match h {
+        Heard::Received(A, len) => Some(*len),
+        _ => None,
+    });
+    assert!(largest.max().unwrap_or(0) <= BUFFER_BYTES);
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    flood.join().unwrap();
+}
+
+#[test]
+fn udp_pairs_hear_their_peer_only() {
+    let mut el = event_loop(&[]);
+    let peer: IpAddr = Ipv4Addr::LOCALHOST.into();
+    let (rtp, rtcp) = (A, B);
+    el.does(Action::BindUdp { rtp, rtcp, peer });
+    let bound = |h: &Heard| match h {
+        Heard::UdpBound(A, B, Ok(port)) => Some(*port),
+        _ => None,
+    };
+    el.until(|c| c.heard.iter().any(|h| bound(h).is_some()));
+    let port = el.core.heard.iter().find_map(bound).unwrap();
+    assert_eq!(port % 2, 0);
+    el.does(Action::Bulk { conn: rtp });
+    let camera = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let stranger = UdpSocket::bind("127.0.0.2:0").unwrap();
+    let from = camera.local_addr().unwrap();
+    stranger.send_to(b"no", ("127.0.0.1", port)).unwrap();
+    for i in 0..3 {
+        camera.send_to(&[i], ("127.0.0.1", port)).unwrap();
+    }
+    camera.send_to(b"report", ("127.0.0.1", port + 1)).unwrap();
+    el.until(|c| c.heard.len() >= 5);
+    let mut heard: Vec<Heard> = el.core.heard.drain(..).skip(1).collect();
+    heard.sort_by_key(|h| matches!(h, Heard::Datagram(B, ..)));
+    let packet = |i| Heard::Datagram(rtp, from, vec![i]);
+    let report = Heard::Datagram(rtcp, from, b"report".to_vec());
+    assert_eq!(heard, [packet(0), packet(1), packet(2), report]);
+
+    let bytes = b"receiver report".to_vec();
+    el.does(Action::SendTo {
+        conn: rtcp,
+        to: from,
+        bytes,
+    });
+    let mut buf = [0; 100];
+    let (len, back) = camera.recv_from(&mut buf).unwrap();
+    assert_eq!(
+        (&buf[..len], back.port()),
+        (&b"receiver report"[..], port + 1)
+    );
+    for conn in [rtp, rtcp] {
+        el.does(Action::Close { conn, flush: false });
+    }
+    assert_eq!(el.sockets.len(), 0);
+}
+
+#[test]
+fn too_many_visitors_are_turned_away() {
+    let mut el = event_loop(&[any_port()]);
+    let port = el.port();
+    let mut clients = Vec::new();
+    for n in 1..=crate::reactor::MAX_ACCEPTED_CONNECTIONS {
+        clients.push(TcpStream::connect(port).unwrap());
+        el.until_all(|el| el.sockets.len() == n);
+    }
+    let mut one_more = TcpStream::connect(port).unwrap();
+    el.until_all(|el| el.stats.connections_refused == 1);
+    assert_eq!(one_more.read(&mut [0]).unwrap(), 0);
+    clients.pop();
+    el.until_all(|el| el.sockets.len() == clients.len());
+    let _welcome = TcpStream::connect(port).unwrap();
+    el.until_all(|el| el.sockets.len() == clients.len() + 1);
+    assert_eq!(el.stats.connections_refused, 1);
+}
+
+#[test]
+fn addresses_that_stay_keep_their_socket() {
+    let mut el = event_loop(&[any_port()]);
+    let before = el.port();
+    let dir = tempfile::tempdir().unwrap();
+    let unix = Listen::Unix(dir.path().join("s"));
+    let now = el.clock.monotonic();
+    el.listeners.configure(&[unix.clone(), any_port()], now);
+    assert_eq!(el.listeners.local_addr(1), Some(before));
+    let _client = TcpStream::connect(before).unwrap();
+    el.until(|c| c.accepted().is_some());
+    assert!(matches!(el.core.heard[0], Heard::Accepted(_, 1, true)));
+    el.listeners.configure(&[unix], now);
+    assert!(TcpStream::connect(before).is_err());
+}
+
+#[test]
+fn an_address_in_use_is_taken_when_it_is_free() {
+    let other = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let addr = other.local_addr().unwrap();
+    let mut el = event_loop(&[Listen::Tcp(addr)]);
+    assert_eq!(el.listeners.local_addr(0), None);
+    let retry = el.listeners.next_deadline().unwrap();
+    drop(other);
+    el.listeners.retry(retry);
+    assert_eq!(el.listeners.local_addr(0), Some(addr));
+    assert!(matches!(
+        el.listeners.next_notice(),
+        Some(Notice::Works { .. })
+    ));
+}
+
+#[test]
+fn names_are_resolved() {
+    let mut el = event_loop(&[]);
+    for (n, host) in [(1, "127.0.0.1"), (2, "localhost")] {
+        let lookup = LookupId(n);
+        let host = host.to_owned();
+        el.does(Action::Lookup { lookup, host });
+    }
+    el.until(|c| {
+        c.heard(&Heard::Resolved(LookupId(1), true)) && c.heard(&Heard::Resolved(LookupId(2), true))
+    });
+}
+
+#[test]
+fn the_database_answers_in_order_and_is_bounded() {
+    let (open, gate) = std::sync::mpsc::channel::<()>();
+    let mut setup = setup(&[]);
+    setup.database = Box::new(move |_| {
+        let _ = gate.recv();
+        Ok(db::Reply::Done)
+    });
+    let mut el = EventLoop::new(TestCore::default(), setup).unwrap();
+    let asked = MAX_DB_REQUESTS as u64 + 5;
+    for id in 0..asked {
+        let request = db::Request::DirAttached { dir: DirId(1) };
+        el.does(Action::Db {
+            id: DbId(id),
+            request,
+        });
+    }
+    el.until(|c| !c.heard.is_empty());
+    let refused = |h: &Heard| matches!(h, Heard::Db(_, Err(_)));
+    assert!(el.core.heard.iter().all(refused));
+    assert!(el.database.stuck_since().is_some());
+    drop(open);
+    el.until(|c| c.heard.len() as u64 == asked);
+    let fine = el.core.heard.iter().filter_map(|h| match h {
+        Heard::Db(id, Ok(())) => Some(id.0),
+        _ => None,
+    });
+    let fine: Vec<u64> = fine.collect();
+    assert!(fine.len() >= MAX_DB_REQUESTS);
+    assert!(fine.is_sorted() && fine[0] == 0);
+}
+
+#[test]
+fn the_disk_answers() {
+    let dir = tempfile::tempdir().unwrap();
+    for disk in [DiskChoice::Auto, DiskChoice::Threads] {
+        let mut setup = setup(&[]);
+        setup.disk = disk;
+        let mut el = EventLoop::new(TestCore::default(), setup).unwrap();
+        let request = DiskRequest::Attach {
+            dir: DirId(1),
+            path: dir.path().to_owned(),
+            request: AttachRequest {
+                identity: crate::recording::DirIdentity {
+                    database: uuid::Uuid::nil(),
+                    directory: uuid::Uuid::nil(),
+                },
+                may_create: true,
+                committed: Default::default(),
+            },
+        };
+        el.does(Action::Disk {
+            op: OpId(1),
+            request,
+        });
+        el.until(|c| c.heard(&Heard::Disk(OpId(1), Ok(()))));
+        el.does(Action::Disk {
+            op: OpId(2),
+            request: DiskRequest::SyncDir { dir: DirId(1) },
+        });
+        el.until(|c| c.heard(&Heard::Disk(OpId(2), Ok(()))));
+        assert_eq!(el.disk.stuck_since(), None);
+    }
+}
+
+#[test]
+fn the_core_is_told_how_the_reactor_fares() {
+    let mut el = event_loop(&[]);
+    let _peer = connected(&mut el, A);
+    let slow = Duration::from_secs(3600);
+    el.stats.longest_recent_turn = slow;
+    el.next_stats = el.clock.monotonic();
+    el.until(|c| c.stats.is_some());
+    let stats = el.core.stats.as_ref().unwrap();
+    assert_eq!(stats.connections, 1);
+    assert!(stats.turns.iter().sum::<u64>() > 0);
+    assert_eq!(stats.longest_recent_turn, slow);
+    assert!(el.stats.longest_recent_turn < slow);
+    assert!(["io_uring", "threads"].contains(&stats.disk_backend));
+}
+
+#[test]
+fn it_ends_after_the_last_words() {
+    let mut el = event_loop(&[any_port()]);
+    let port = el.port();
+    let mut peer = connected(&mut el, A);
+    el.core.actions.extend([
+        Action::Send {
+            conn: A,
+            bytes: b"TEARDOWN".to_vec(),
+        },
+        Action::Close {
+            conn: A,
+            flush: true,
+        },
+        Action::Exit,
+    ]);
+    assert_eq!(el.run().unwrap(), End::InGoodOrder);
+    let mut said = Vec::new();
+    peer.read_to_end(&mut said).unwrap();
+    assert_eq!(said, b"TEARDOWN");
+    assert!(TcpStream::connect(port).is_err());
+}
+
+#[test]
+fn ticks_fall_together() {
+    let ms = |n: u64| Monotonic(n * 1_000_000);
+    assert_eq!(next_multiple(ms(1), BULK_TICK), ms(100));
+    assert_eq!(next_multiple(ms(100), BULK_TICK), ms(200));
+    // A turn that took long is not made up for.
+    assert_eq!(next_multiple(ms(1234), BULK_TICK), ms(1300));
 }
