@@ -32,6 +32,7 @@ enum Command {
     Export(command::export::Export),
     Upgrade(command::upgrade::Upgrade),
     Ts(command::ts::Ts),
+    Demo(command::demo::Demo),
     SimulateCamera(command::simulate_camera::SimulateCamera),
 }
 
@@ -69,6 +70,7 @@ fn main() -> ExitCode {
         Command::Export(args) => command::export::run(args),
         Command::Upgrade(args) => command::upgrade::run(args),
         Command::Ts(args) => command::ts::run(args),
+        Command::Demo(args) => command::demo::run(args),
         Command::SimulateCamera(args) => command::simulate_camera::run(args),
     };
     match result {

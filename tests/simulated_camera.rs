@@ -182,7 +182,6 @@ fn gstreamer_plays_it() {
 #[test]
 fn ffmpeg_gets_through_what_it_should() {
     for fault in [
-        "odd-headers",
         "absolute-control",
         "no-sprop",
         "stale-nonce=2",
@@ -190,7 +189,6 @@ fn ffmpeg_gets_through_what_it_should() {
         "bare-challenge",
         "padding",
         "timestamp-wrap=1",
-        "redirect",
         "burst=5",
         "other-channels",
     ] {

@@ -2,6 +2,7 @@
 //! `run(args) -> Result<Exit, Failure>`.
 
 pub mod export;
+pub mod demo;
 pub mod init;
 mod output;
 mod progress;
