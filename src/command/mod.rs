@@ -1,8 +1,8 @@
 //! What the command line can do: one file a command, each with its arguments and
 //! `run(args) -> Result<Exit, Failure>`.
 
-pub mod export;
 pub mod demo;
+pub mod export;
 pub mod init;
 mod output;
 mod progress;
