@@ -1,0 +1,342 @@
+#!/bin/bash
+# From a fresh Debian or Ubuntu to Moonfire NVR built, tried, tested or installed. `./prep.sh --help`.
+set -eu
+cd "$(dirname "$0")"
+
+# The oldest Rust that can build it.
+RUST_VERSION=1.85
+
+BUILD_PACKAGES=(build-essential ca-certificates pkg-config)
+# The simulated camera's pictures; a headless build goes without.
+FFMPEG_PACKAGES=(libavcodec-dev libavformat-dev libavutil-dev libclang-dev libswscale-dev)
+TEST_PACKAGES=(
+    ffmpeg gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-bad gstreamer1.0-plugins-base
+    gstreamer1.0-plugins-good gstreamer1.0-plugins-ugly gstreamer1.0-tools python3
+    python3-gi rsyslog shellcheck
+)
+
+PREFIX=/usr/local
+STATE=/var/lib/moonfire-nvr
+CONFIG=/etc/moonfire-nvr.toml
+UNIT=/etc/systemd/system/moonfire-nvr.service
+ACCOUNT=moonfire-nvr
+
+usage() {
+    cat <<'END'
+Usage: ./prep.sh [-S] [--headless] COMMAND [ARGUMENT...]
+
+Commands:
+  demo       build, then show it at work: two simulated cameras and the recorder, in one folder
+             (arguments are handed on; `./prep.sh demo --help` lists them)
+  test       check formatting, lints, scripts and the headless build, and run all tests
+             (arguments are handed on to `cargo test`)
+  build      build target/release/moonfire-nvr
+  install    build, and install for this machine: /usr/local/bin/moonfire-nvr, a user and group
+             moonfire-nvr, the folders /var/lib/moonfire-nvr/{db,sample}, /etc/moonfire-nvr.toml if
+             there is none, and a systemd unit that is enabled, not started. Harmless twice.
+  uninstall  stop it, and remove the binary and the unit. Recordings, configuration and user stay.
+
+Options:
+  -S          install no packages and no Rust: use what is there
+  --headless  build without FFmpeg: no pictures drawn by simulated cameras, nothing else is missing
+  -h, --help  this
+
+Packages that are missing are installed by apt, as root or with sudo. Rust 1.85 or later is taken from
+the PATH or ~/.cargo/bin, else installed from the distribution's packages. Run it as yourself rather
+than with sudo; it asks for that where it must.
+
+With DESTDIR=FOLDER set, install and uninstall work on the tree in FOLDER and need no root: no user is
+made and systemd is left alone.
+END
+}
+
+say() {
+    printf '== %s\n' "$*"
+}
+
+die() {
+    printf 'prep.sh: %s\n' "$*" >&2
+    exit 1
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        die "this needs root, and there is no sudo: $*"
+    fi
+}
+
+# ---- packages ----
+
+is_installed() {
+    [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+# Whether apt could install package $1 in a version of at least $2.
+is_offered() {
+    local candidate
+    candidate=$(LC_ALL=C apt-cache policy "$1" 2>/dev/null | sed -n 's/^  Candidate: //p')
+    [ -n "$candidate" ] && [ "$candidate" != '(none)' ] &&
+        dpkg --compare-versions "$candidate" ge "$2"
+}
+
+refreshed=
+apt_refresh_once() {
+    if [ -z "$refreshed" ]; then
+        as_root apt-get -q update
+        refreshed=1
+    fi
+}
+
+apt_install() {
+    apt_refresh_once
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install "$@"
+}
+
+need_packages() {
+    local missing=() package
+    [ -z "$skip" ] || return 0
+    if ! command -v apt-get >/dev/null; then
+        say "No apt on this machine. What would be installed on Debian, in case the build fails: $*"
+        return 0
+    fi
+    for package; do
+        is_installed "$package" || missing+=("$package")
+    done
+    if [ "${#missing[@]}" -gt 0 ]; then
+        say "Installing ${missing[*]}"
+        apt_install "${missing[@]}"
+    fi
+}
+
+# ---- Rust ----
+
+has_rust() {
+    local version
+    version=$(cargo --version 2>/dev/null | cut -d ' ' -f 2) && [ -n "$version" ] &&
+        rustc --version >/dev/null 2>&1 &&
+        [ "$(printf '%s\n' "$RUST_VERSION" "$version" | sort -V | head -n 1)" = "$RUST_VERSION" ]
+}
+
+install_rust() {
+    apt_refresh_once
+    if is_offered rustup 1; then
+        apt_install rustup
+        # It may have no way to its server, where apt has one.
+        if rustup default stable && has_rust; then
+            return 0
+        fi
+    fi
+    if is_offered rustc "$RUST_VERSION" && is_offered cargo "$RUST_VERSION"; then
+        apt_install rustc cargo
+    elif is_offered rustc-web "$RUST_VERSION" && is_offered cargo-web "$RUST_VERSION"; then
+        apt_install rustc-web cargo-web
+    fi
+}
+
+need_rust() {
+    [ ! -d "$HOME/.cargo/bin" ] || PATH="$PATH:$HOME/.cargo/bin"
+    has_rust && return
+    if [ -z "$skip" ] && command -v apt-get >/dev/null; then
+        say "Installing Rust"
+        install_rust
+        hash -r
+    fi
+    has_rust || die "Rust $RUST_VERSION or later is needed, and this machine's packages have none:" \
+        "install it as https://www.rust-lang.org/tools/install tells, then run this again."
+}
+
+# The tools that judge the code come with the toolchain; Debian has them in packages of their own.
+need_lint_tools() {
+    local package
+    [ -z "$skip" ] && command -v apt-get >/dev/null || return 0
+    if is_installed rustc-web; then
+        for package in rust-web-clippy rustfmt-web; do
+            is_installed "$package" || ! is_offered "$package" 0 || apt_install "$package"
+        done
+    elif is_installed rustc; then
+        for package in rust-clippy rustfmt; do
+            is_installed "$package" || ! is_offered "$package" 0 || apt_install "$package"
+        done
+    fi
+}
+
+# ---- commands ----
+
+features=()
+
+build() {
+    if [ "${#features[@]}" -eq 0 ]; then
+        need_packages "${BUILD_PACKAGES[@]}" "${FFMPEG_PACKAGES[@]}"
+    else
+        need_packages "${BUILD_PACKAGES[@]}"
+    fi
+    need_rust
+    say "Building"
+    cargo build --release --locked --bin moonfire-nvr ${features[@]+"${features[@]}"}
+}
+
+binary() {
+    printf '%s/release/moonfire-nvr' "${CARGO_TARGET_DIR:-target}"
+}
+
+demo() {
+    build
+    exec "$(binary)" demo "$@"
+}
+
+results=()
+failed=
+# Runs one part of the tests; those after it are run whatever comes of it.
+part() {
+    local name=$1 start=$SECONDS verdict=passed
+    shift
+    say "$name: $*"
+    "$@" || { verdict=FAILED; failed=1; }
+    results+=("$verdict  $name ($((SECONDS - start)) s)")
+}
+
+# The same for a tool that not every toolchain has.
+part_if_there() {
+    local tool=$1 name=$2
+    shift
+    if cargo "$tool" --version >/dev/null 2>&1; then
+        part "$@"
+    else
+        results+=("skipped $name: this Rust has no cargo $tool")
+    fi
+}
+
+test_all() {
+    local scripts=() file
+    need_packages "${BUILD_PACKAGES[@]}" "${FFMPEG_PACKAGES[@]}" "${TEST_PACKAGES[@]}"
+    need_rust
+    need_lint_tools
+    # Scripts are known by their first line; what is built is left alone.
+    while read -r file; do
+        case $(head -n 1 "$file") in
+            '#!/bin/bash'* | '#!/bin/sh'*) scripts+=("$file") ;;
+        esac
+    done < <(grep -rlI --exclude-dir=target --exclude-dir=.git '^#!/bin/' .)
+    part 'scripts' shellcheck "${scripts[@]}"
+    part_if_there fmt 'formatting' cargo fmt --check
+    part_if_there clippy 'lints' cargo clippy --locked --all-targets -- -D warnings
+    part 'headless build' cargo check --locked --no-default-features
+    part 'tests' cargo test --locked "$@"
+    say 'Results'
+    printf '%s\n' "${results[@]}"
+    [ -z "$failed" ] || exit 1
+}
+
+# In DESTDIR everything belongs to whoever runs this.
+run_root() {
+    if [ -n "${DESTDIR:-}" ]; then
+        "$@"
+    else
+        as_root "$@"
+    fi
+}
+
+has_systemd() {
+    [ -z "${DESTDIR:-}" ] && [ -d /run/systemd/system ]
+}
+
+install_all() {
+    local dest=${DESTDIR:-} owner=() group=()
+    build
+    if [ -z "$dest" ]; then
+        if ! getent group "$ACCOUNT" >/dev/null; then
+            as_root groupadd --system "$ACCOUNT"
+        fi
+        if ! getent passwd "$ACCOUNT" >/dev/null; then
+            as_root useradd --system --gid "$ACCOUNT" --home-dir "$STATE" --no-create-home \
+                --shell /usr/sbin/nologin --comment 'Moonfire NVR' "$ACCOUNT"
+        fi
+        owner=(-o "$ACCOUNT" -g "$ACCOUNT")
+        group=(-o root -g "$ACCOUNT")
+    fi
+    say "Installing"
+    # Beside the old one and then in its place: a daemon that runs keeps its file.
+    run_root install -D -m 0755 "$(binary)" "$dest$PREFIX/bin/moonfire-nvr.new"
+    run_root mv -f "$dest$PREFIX/bin/moonfire-nvr.new" "$dest$PREFIX/bin/moonfire-nvr"
+    run_root install -d -m 0750 ${owner[@]+"${owner[@]}"} "$dest$STATE" "$dest$STATE/db" "$dest$STATE/sample"
+    run_root install -D -m 0644 etc/moonfire-nvr.service "$dest$UNIT"
+    if ! run_root test -e "$dest$CONFIG"; then
+        install_config "$dest$CONFIG" ${group[@]+"${group[@]}"}
+    fi
+    if [ -z "$dest" ]; then
+        as_root setpriv --reuid "$ACCOUNT" --regid "$ACCOUNT" --clear-groups \
+            "$PREFIX/bin/moonfire-nvr" init
+    fi
+    if has_systemd; then
+        as_root systemctl daemon-reload
+        as_root systemctl enable moonfire-nvr.service
+        # Only if it runs: then it goes on with what was installed.
+        as_root systemctl try-restart moonfire-nvr.service
+    fi
+    say "Installed. Name your cameras in $CONFIG, then: sudo systemctl restart moonfire-nvr"
+}
+
+# The sample configuration with this machine's sample folder and no camera yet.
+install_config() {
+    local path=$1 config
+    shift
+    config=$(mktemp)
+    sed -e "s|^sample_dirs = .*|sample_dirs = [\"$STATE/sample\"]|" \
+        -e '/^\[\[camera\]\]/,$ s/^[^#]/# &/' etc/moonfire-nvr.toml >"$config"
+    run_root install -D -m 0640 "$@" "$config" "$path"
+    rm -f "$config"
+}
+
+uninstall() {
+    local dest=${DESTDIR:-}
+    if has_systemd && [ -e "$UNIT" ]; then
+        as_root systemctl disable --now moonfire-nvr.service
+    fi
+    run_root rm -f "$dest$PREFIX/bin/moonfire-nvr" "$dest$UNIT"
+    if has_systemd; then
+        as_root systemctl daemon-reload
+    fi
+    say "Uninstalled. What stays: $CONFIG, $STATE, other sample folders, the user $ACCOUNT."
+}
+
+# ---- arguments ----
+
+skip=
+while [ "$#" -gt 0 ]; do
+    case $1 in
+        -S) skip=1 ;;
+        --headless) features=(--no-default-features) ;;
+        -h | --help)
+            usage
+            exit 0
+            ;;
+        -*) die "there is no option $1: see ./prep.sh --help" ;;
+        *) break ;;
+    esac
+    shift
+done
+command=${1:-}
+[ "$#" -eq 0 ] || shift
+case $command in
+    demo) demo "$@" ;;
+    test) test_all "$@" ;;
+    build | install | uninstall)
+        # -S is understood after the command as well.
+        [ "${1:-}" != -S ] || { skip=1; shift; }
+        [ "$#" -eq 0 ] || die "$command takes no argument: see ./prep.sh --help"
+        case $command in
+            build) build ;;
+            install) install_all ;;
+            uninstall) uninstall ;;
+        esac
+        ;;
+    '')
+        usage
+        exit 2
+        ;;
+    *) die "there is no command $command: see ./prep.sh --help" ;;
+esac
