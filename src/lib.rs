@@ -17,5 +17,6 @@ pub mod db;
 pub mod nvr;
 
 pub mod reactor;
+pub mod sim;
 
 pub mod simulated_camera;

@@ -126,9 +126,22 @@ impl Synthetic {
 /// The number of the frame whose bytes (in whatever form) hold the SEI message of
 /// [`Synthetic::frame`]; the first, if there are several.
 pub fn number_of(bytes: &[u8]) -> Option<u64> {
-    let at = bytes.windows(SEI_UUID.len()).position(|w| w == SEI_UUID)?;
+    find_number(bytes).map(|(_, number)| number)
+}
+
+/// The same, after the place at which the message's payload begins.
+pub fn find_number(bytes: &[u8]) -> Option<(usize, u64)> {
+    let mut at = 0;
+    loop {
+        at += bytes[at..].iter().position(|b| *b == SEI_UUID[0])?;
+        if bytes[at..].starts_with(&SEI_UUID) {
+            break;
+        }
+        at += 1;
+    }
     let digits = bytes.get(at + SEI_UUID.len()..at + SEI_UUID.len() + SEI_NUMBER_DIGITS)?;
-    u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+    let number = u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    Some((at, number))
 }
 
 /// user_data_unregistered (ISO/IEC 14496-10 section D.1.7) with the frame's number.

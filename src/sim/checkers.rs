@@ -1,0 +1,496 @@
+//! What must be true of a world when the recorder is not running, and when the world has ended.
+//!
+//! At rest (after every power cut, kill and shutdown): each committed recording has its file, byte for
+//! byte, its index agrees, the hash chain verifies, no sequence number was used twice, recordings of
+//! a stream never overlap, nothing was put where a missing disk belongs. At the end, when everything
+//! was healed for a while: what had been acknowledged is there, every stream records again, every gap
+//! has a cause, no file is left over, and all limits were kept.
+
+use crate::recording::{DirId, Recording, RecordingId, StreamId, chain, index};
+use crate::sim::monitor::Broken;
+use crate::sim::rows::{Rows, StreamRows};
+use crate::sim::scenario::{Incident, RECOVERY_BOUND};
+use crate::sim::witness::{FrameId, SentSession, StreamKey, StreamLog};
+use crate::sim::world::World;
+use crate::time::{Duration90k, Monotonic, Wall90k};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use xxhash_rust::xxh3::xxh3_128;
+
+/// What was delivered this long before a crash, on a healthy disk, is on record: the sync interval and
+/// as long again for writing it.
+pub const SYNC_SLACK: Duration = Duration::from_millis(2_500);
+/// A session is on record from this time on at the latest.
+const START_ALLOWANCE: Duration = Duration::from_secs(20);
+/// The longest time between recordings that need not be told of.
+pub const GAP_TOLERANCE: Duration90k = Duration90k::from_secs(1);
+/// Connections to a camera at once, for each of its streams: a new one and one being left.
+const CONNECTIONS_A_STREAM: usize = 2;
+/// Attempts to connect to a camera in a minute, for each of its streams.
+const ATTEMPTS_A_MINUTE: usize = 40;
+/// How much longer than its limit of bytes a stream may be, in seconds of what it records.
+const RETENTION_SLACK_SECS: i64 = 200;
+
+/// What the checkers remember from one rest to the next.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// Every recording that was ever committed: the hashes of its bytes and of its chain.
+    seen: BTreeMap<RecordingId, ([u8; 16], [u8; 32])>,
+    /// Those that had been there and are no more.
+    deleted: BTreeSet<RecordingId>,
+    /// The frames found in recordings.
+    recorded: BTreeMap<StreamKey, BTreeMap<FrameId, RecordingId>>,
+}
+
+/// Checks a world whose recorder has just ended, however it did.
+pub fn check_at_rest(world: &mut World<'_>) -> Result<(), Broken> {
+    for i in 0..world.disks.count() {
+        let strays = world.disks.disk(i).strays();
+        if !strays.is_empty() {
+            let what = format!("{strays:?} where disk {i} belongs");
+            return Err(Broken::new("disk-is-known", what));
+        }
+    }
+    check_database(world, Files::All)
+}
+
+/// Checks a world whose database has just committed something.
+pub fn check_after_commit(world: &mut World<'_>) -> Result<(), Broken> {
+    check_database(world, Files::New)
+}
+
+/// Whose files are checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Files {
+    /// Those of recordings that were not seen before: they must be durable.
+    New,
+    /// All.
+    All,
+}
+
+fn check_database(world: &mut World<'_>, files: Files) -> Result<(), Broken> {
+    let rows = world.rows()?;
+    let mut memory = std::mem::take(&mut world.memory);
+    let result = check_rows(world, &rows, &mut memory, files);
+    world.memory = memory;
+    result
+}
+
+fn check_rows(
+    world: &World<'_>,
+    rows: &Rows,
+    memory: &mut Memory,
+    files: Files,
+) -> Result<(), Broken> {
+    for (key, (id, stream)) in &rows.streams {
+        let mut previous: Option<&Recording> = None;
+        for (dir, r) in &stream.recordings {
+            let fail = |rule, what: String| Err(Broken::new(rule, format!("{}: {what}", r.id)));
+            if let Some(p) = previous {
+                if p.start + p.wall_duration > r.start {
+                    let over = p.start + p.wall_duration - r.start;
+                    return fail("no-overlap", format!("begins {over} before {} ends", p.id));
+                }
+                if chain::verify(&p.chain_hash, r).is_none() {
+                    return fail("chain", format!("does not follow {}", p.id));
+                }
+            }
+            previous = Some(r);
+            if let Some((data, hash)) = memory.seen.get(&r.id) {
+                if (*data, *hash) != (r.data_hash, r.chain_hash) {
+                    return fail(
+                        "sequence-once",
+                        "is another recording than before".to_owned(),
+                    );
+                }
+                if memory.deleted.contains(&r.id) {
+                    return fail("sequence-once", "is back after it was deleted".to_owned());
+                }
+            }
+            let is_new = !memory.seen.contains_key(&r.id);
+            if is_new || files == Files::All {
+                let bytes = durable_bytes(world, rows, *dir, r)?;
+                check_bytes(r, bytes)?;
+                if let (true, Some(log)) = (is_new, world.witness.streams.get(key)) {
+                    identify(r, bytes, log, memory.recorded.entry(*key).or_default())?;
+                }
+            }
+            memory.seen.insert(r.id, (r.data_hash, r.chain_hash));
+        }
+        let there: BTreeSet<RecordingId> = stream.recordings.iter().map(|(_, r)| r.id).collect();
+        let of_stream = memory.seen.keys().filter(|r| r.stream == *id);
+        let gone: Vec<RecordingId> = of_stream
+            .filter(|id| !there.contains(id))
+            .copied()
+            .collect();
+        if let (Some(oldest), Some(newest_gone)) = (there.first(), gone.last()) {
+            if newest_gone > oldest {
+                let what = format!("{newest_gone} is gone and the older {oldest} is there");
+                return Err(Broken::new("oldest-first", what));
+            }
+        }
+        memory.deleted.extend(gone);
+    }
+    Ok(())
+}
+
+/// What of a recording's file no power cut could take away.
+fn durable_bytes<'a>(
+    world: &'a World<'_>,
+    rows: &Rows,
+    dir: DirId,
+    r: &Recording,
+) -> Result<&'a [u8], Broken> {
+    let fail = |what: String| Broken::new("rows-and-files", format!("{}: {what}", r.id));
+    let disk = rows.dirs.get(&dir).and_then(|path| world.disks.at(path));
+    let disk = disk.ok_or_else(|| fail(format!("is in {dir:?}, which is nowhere")))?;
+    let bytes = world
+        .disks
+        .disk(disk)
+        .file_system
+        .durable_bytes(&r.id.file_name());
+    bytes.ok_or_else(|| fail("has no durable file".to_owned()))
+}
+
+/// A sample file's bytes against its recording's row.
+fn check_bytes(r: &Recording, bytes: &[u8]) -> Result<(), Broken> {
+    let fail = |what: String| Err(Broken::new("rows-and-files", format!("{}: {what}", r.id)));
+    if bytes.len() as u64 != u64::from(r.sample_file_bytes) {
+        return fail(format!(
+            "the file has {} bytes, not {}",
+            bytes.len(),
+            r.sample_file_bytes
+        ));
+    }
+    if xxh3_128(bytes).to_be_bytes() != r.data_hash {
+        return fail("the file's bytes have another hash".to_owned());
+    }
+    let told = match index::totals(&r.index) {
+        Ok(t) => t,
+        Err(e) => return fail(e.to_string()),
+    };
+    let expected = index::Totals {
+        samples: r.video_samples,
+        sync_samples: r.video_sync_samples,
+        bytes: r.sample_file_bytes,
+        media_duration_90k: r.media_duration.0,
+    };
+    if told != expected {
+        return fail(format!("its index tells of {told}, not {expected}"));
+    }
+    Ok(())
+}
+
+/// Finds which frame each sample is; each is one that the camera made, in order, and whole.
+fn identify(
+    r: &Recording,
+    bytes: &[u8],
+    log: &StreamLog,
+    recorded: &mut BTreeMap<FrameId, RecordingId>,
+) -> Result<(), Broken> {
+    let fail = |what: String| Err(Broken::new("byte-for-byte", format!("{}: {what}", r.id)));
+    let mut last: Option<FrameId> = None;
+    for sample in index::samples(&r.index) {
+        let s = sample.map_err(|e| Broken::new("rows-and-files", e.to_string()))?;
+        let data = &bytes[s.offset as usize..(s.offset + s.bytes) as usize];
+        let part = || {
+            last.filter(|_| log.loses_packets)
+                .and_then(|l| log.identify_part(data, l))
+        };
+        let Some(id) = log.identify(data).or_else(part) else {
+            if last.is_none() && log.loses_packets {
+                continue;
+            }
+            let what = log.describe(data);
+            return fail(format!(
+                "the sample at {}, {what}, is no frame of the camera",
+                s.offset
+            ));
+        };
+        if last.is_none() && !s.is_sync {
+            return fail("does not begin with a sync sample".to_owned());
+        }
+        if last.is_some_and(|l| l >= id) {
+            return fail(format!("{id:?} comes after {last:?}"));
+        }
+        if let Some(other) = recorded.insert(id, r.id) {
+            return fail(format!("{id:?} is in {other} too"));
+        }
+        last = Some(id);
+    }
+    Ok(())
+}
+
+/// Checks a world that has ended in good order after everything was healed.
+pub fn check_at_the_end(world: &mut World<'_>) -> Result<(), Broken> {
+    let rows = world.rows()?;
+    let memory = std::mem::take(&mut world.memory);
+    let result = check_end(world, &rows, &memory);
+    world.memory = memory;
+    result
+}
+
+fn check_end(world: &World<'_>, rows: &Rows, memory: &Memory) -> Result<(), Broken> {
+    let empty_log = StreamLog::default();
+    let empty_recorded = BTreeMap::new();
+    for (camera, plan) in world.scenario.cameras.iter().enumerate() {
+        for (kind, _) in plan.streams() {
+            let key = (camera, kind);
+            let Some((id, stream_rows)) = rows.streams.get(&key) else {
+                let what = format!("cam{camera}/{} is unknown", kind.as_str());
+                return Err(Broken::new("records-again", what));
+            };
+            let check = StreamCheck {
+                world,
+                key,
+                id: *id,
+                log: world.witness.streams.get(&key).unwrap_or(&empty_log),
+                rows: stream_rows,
+                recorded: memory.recorded.get(&key).unwrap_or(&empty_recorded),
+            };
+            check.records_again()?;
+            check.acknowledged_is_kept()?;
+            check.gaps_have_causes()?;
+            check.retention(memory)?;
+        }
+        check_connections(world, camera)?;
+    }
+    check_left_over_files(world, rows)
+}
+
+/// One stream at the end of the world.
+struct StreamCheck<'a, 'w> {
+    world: &'a World<'w>,
+    key: StreamKey,
+    id: StreamId,
+    log: &'a StreamLog,
+    rows: &'a StreamRows,
+    recorded: &'a BTreeMap<FrameId, RecordingId>,
+}
+
+impl StreamCheck<'_, '_> {
+    fn fail(&self, rule: &'static str, what: String) -> Result<(), Broken> {
+        let (camera, kind) = (self.key.0, self.key.1.as_str());
+        Err(Broken::new(rule, format!("cam{camera}/{kind}: {what}")))
+    }
+
+    /// After the last incident it records again within a bound.
+    fn records_again(&self) -> Result<(), Broken> {
+        let from = self.world.scenario.healed;
+        let by = from + RECOVERY_BOUND;
+        if self.world.scenario.ends < by {
+            return Ok(());
+        }
+        let frames = self.log.sessions.iter().flat_map(|s| &s.frames);
+        let found = frames
+            .filter(|f| f.delivered.is_some_and(|t| t >= from && t <= by))
+            .any(|f| self.recorded.contains_key(&f.id));
+        if found {
+            return Ok(());
+        }
+        self.fail(
+            "records-again",
+            format!("nothing recorded within {RECOVERY_BOUND:?}"),
+        )
+    }
+
+    /// What was delivered and could be written is there.
+    fn acknowledged_is_kept(&self) -> Result<(), Broken> {
+        let oldest = self.oldest_kept();
+        for session in self.log.sessions.iter().filter(|s| s.strict) {
+            let Some(first) = self.expected_from(session) else {
+                continue;
+            };
+            for frame in &session.frames[first..] {
+                let Some(at) = frame.delivered else {
+                    continue;
+                };
+                if self.recorded.contains_key(&frame.id) || oldest.is_none_or(|o| at < o) {
+                    continue;
+                }
+                if !self.is_excused(session, at) {
+                    let secs = at.0 as f64 / 1e9;
+                    let what = format!("{:?}, delivered at {secs:.3} s, is lost", frame.id);
+                    return self.fail("acknowledged-is-kept", what);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The index of the first frame of a session that ought to be on record.
+    fn expected_from(&self, session: &SentSession) -> Option<usize> {
+        let recorded = session
+            .frames
+            .iter()
+            .position(|f| self.recorded.contains_key(&f.id));
+        recorded.or_else(|| {
+            let from = session.opened + START_ALLOWANCE;
+            session
+                .frames
+                .iter()
+                .position(|f| f.delivered.is_some_and(|at| at >= from))
+        })
+    }
+
+    fn is_excused(&self, session: &SentSession, at: Monotonic) -> bool {
+        let witness = &self.world.witness;
+        if witness
+            .stop_after(session.opened)
+            .is_some_and(|stop| stop.at <= at)
+        {
+            // It came while the recorder was saying good-bye.
+            return true;
+        }
+        let by = at + self.world.sync_interval() + SYNC_SLACK;
+        let crashed = match witness.stop_after(at) {
+            Some(stop) => !stop.in_good_order && stop.at < by,
+            None => false,
+        };
+        crashed || self.log.troubled(at, by)
+    }
+
+    /// When the oldest frame that is still kept was delivered; what came before was given up.
+    fn oldest_kept(&self) -> Option<Monotonic> {
+        let (_, oldest) = self.rows.recordings.first()?;
+        let frames = self.log.sessions.iter().flat_map(|s| &s.frames);
+        frames
+            .filter(|f| self.recorded.get(&f.id) == Some(&oldest.id))
+            .filter_map(|f| f.delivered)
+            .min()
+    }
+
+    /// From the first recording to the last there is no time of which nothing is known.
+    fn gaps_have_causes(&self) -> Result<(), Broken> {
+        let (Some((_, first)), Some((_, last))) =
+            (self.rows.recordings.first(), self.rows.recordings.last())
+        else {
+            return Ok(());
+        };
+        let mut known: Vec<(Wall90k, Wall90k)> = self
+            .rows
+            .recordings
+            .iter()
+            .map(|(_, r)| (r.start, r.start + r.wall_duration))
+            .chain(self.rows.gaps.iter().map(|g| (g.start, g.end)))
+            .collect();
+        known.sort();
+        let mut covered = first.start;
+        for (start, end) in known {
+            if start > covered + GAP_TOLERANCE && covered < last.start {
+                let what = format!("nothing is known of {} from {covered} on", start - covered);
+                return self.fail("gaps-have-causes", what);
+            }
+            covered = covered.max(end);
+        }
+        Ok(())
+    }
+
+    /// Limits of bytes hold, and nothing is given up without need.
+    fn retention(&self, memory: &Memory) -> Result<(), Broken> {
+        let plan = &self.world.scenario.cameras[self.key.0];
+        let Some((_, plan)) = plan.streams().find(|(kind, _)| *kind == self.key.1) else {
+            return Ok(());
+        };
+        let bytes: i64 = self
+            .rows
+            .recordings
+            .iter()
+            .map(|(_, r)| i64::from(r.sample_file_bytes))
+            .sum();
+        let gop_bytes = plan.sync_bytes + plan.other_bytes * (plan.gop_frames - 1) + 2_000;
+        let bytes_a_sec = i64::from(gop_bytes * plan.frame_rate / plan.gop_frames);
+        if let Some(limit) = plan.retain_bytes {
+            let slack = bytes_a_sec * RETENTION_SLACK_SECS;
+            if bytes > limit + slack {
+                return self.fail("limits", format!("{bytes} bytes kept, {limit} wanted"));
+            }
+            return Ok(());
+        }
+        let disk = plan.disk;
+        let squeezed = self.world.scenario.disks[disk].capacity < 16 << 20
+            || self
+                .world
+                .scenario
+                .incidents
+                .iter()
+                .any(|(_, i)| matches!(i, Incident::DiskFull { disk: d, .. } if *d == disk));
+        let deleted = memory.deleted.iter().find(|id| id.stream == self.id);
+        match deleted {
+            Some(id) if !squeezed => self.fail("limits", format!("{id} was given up without need")),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn check_connections(world: &World<'_>, camera: usize) -> Result<(), Broken> {
+    let streams = world.scenario.cameras[camera].streams().count();
+    let most = world.network.most_connections[camera];
+    if most > streams * CONNECTIONS_A_STREAM {
+        let what = format!("{most} connections to cam{camera} at once");
+        return Err(Broken::new("limits", what));
+    }
+    let attempts: Vec<Monotonic> = world
+        .network
+        .attempts
+        .iter()
+        .filter(|(_, c)| *c == camera)
+        .map(|(at, _)| *at)
+        .collect();
+    let most = streams * ATTEMPTS_A_MINUTE;
+    for window in attempts.windows(most + 1) {
+        if window[most].since(window[0]) < Duration::from_secs(60) {
+            let what = format!("more than {most} connections to cam{camera} in a minute");
+            return Err(Broken::new("limits", what));
+        }
+    }
+    Ok(())
+}
+
+/// Each sample file belongs to a row or is about to be removed.
+fn check_left_over_files(world: &World<'_>, rows: &Rows) -> Result<(), Broken> {
+    let mut known: BTreeSet<RecordingId> = rows.garbage.clone();
+    for (_, stream) in rows.streams.values() {
+        known.extend(stream.recordings.iter().map(|(_, r)| r.id));
+    }
+    for i in 0..world.disks.count() {
+        for name in world.disks.disk(i).file_system.names() {
+            let id = RecordingId::from_file_name(name);
+            if id.is_some_and(|id| !known.contains(&id)) {
+                let what = format!("{name} on disk {i} belongs to nothing");
+                return Err(Broken::new("rows-and-files", what));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Adds up what was found, for the run's report.
+pub fn count(world: &mut World<'_>) {
+    let Ok(rows) = world.rows() else {
+        return;
+    };
+    let sent = world
+        .witness
+        .streams
+        .values()
+        .flat_map(|l| &l.sessions)
+        .map(|s| s.frames.len());
+    let frames_sent = sent.sum::<usize>() as u64;
+    let frames_recorded = world.memory.recorded.values().map(|r| r.len() as u64).sum();
+    let recordings = rows
+        .streams
+        .values()
+        .map(|(_, s)| s.recordings.len() as u64)
+        .sum();
+    let gaps = rows
+        .streams
+        .values()
+        .map(|(_, s)| s.gaps.len() as u64)
+        .sum();
+    let report = world.report_mut();
+    report.frames_sent = frames_sent;
+    report.frames_recorded = frames_recorded;
+    report.recordings = recordings;
+    report.gaps = gaps;
+}

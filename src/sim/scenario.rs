@@ -1,0 +1,419 @@
+//! What a seed makes of the world: how many cameras and disks, and which incidents befall them when.
+
+use crate::config::{self, CameraConfig, Config, Reserve, Retain, Secret, StreamConfig, Transport};
+use crate::db::StreamKind;
+use crate::sim::clock::BootClock;
+use crate::sim::disk::Presence;
+use crate::sim::network::{Hangup, Reach};
+use crate::sim::random::Random;
+use crate::simulated_camera::misbehave::{self, Kind};
+use crate::time::Monotonic;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The password of every simulated camera; no log line may hold it.
+pub const PASSWORD: &str = "corn-flower-77";
+/// Their user.
+pub const USERNAME: &str = "recorder";
+/// After the last incident every stream records again within this time.
+pub const RECOVERY_BOUND: Duration = Duration::from_secs(90);
+/// How long the world goes on after that.
+const AFTERMATH: Duration = Duration::from_secs(20);
+
+/// A world and what befalls it.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    pub seed: u64,
+    pub cameras: Vec<CameraPlan>,
+    pub disks: Vec<DiskPlan>,
+    pub first_boot: BootClock,
+    /// In order of time.
+    pub incidents: Vec<(Monotonic, Incident)>,
+    /// Everything is healed at this time.
+    pub healed: Monotonic,
+    /// The recorder is shut down in good order at this time.
+    pub ends: Monotonic,
+}
+
+/// One camera.
+#[derive(Clone, Debug)]
+pub struct CameraPlan {
+    pub name: String,
+    pub transport: Transport,
+    pub main: StreamPlan,
+    pub sub: Option<StreamPlan>,
+    /// What it does wrong from the beginning.
+    pub flaws: Vec<misbehave::Fault>,
+}
+
+/// One stream of a camera.
+#[derive(Clone, Debug)]
+pub struct StreamPlan {
+    pub frame_rate: u32,
+    pub gop_frames: u32,
+    pub sync_bytes: u32,
+    pub other_bytes: u32,
+    pub retain_bytes: Option<i64>,
+    pub disk: usize,
+}
+
+/// One disk.
+#[derive(Clone, Debug)]
+pub struct DiskPlan {
+    pub path: PathBuf,
+    pub capacity: u64,
+}
+
+/// Something that happens to the world. Times are how long it lasts.
+#[derive(Clone, Debug)]
+pub enum Incident {
+    /// How the camera can be reached changes.
+    Reach {
+        camera: usize,
+        reach: Reach,
+        time: Duration,
+    },
+    /// Its name does not resolve, or slowly (after so long, failing all the same).
+    Lookup { camera: usize, time: Duration },
+    /// It gets another address, and its connections hang.
+    Address { camera: usize },
+    /// Nothing comes through for a while; nothing is lost.
+    Stall { camera: usize, time: Duration },
+    /// Its connections end.
+    Hangup { camera: usize, how: Hangup },
+    /// It is off for a while and starts anew.
+    Reboot { camera: usize, time: Duration },
+    /// It does something wrong from its next start on, which is now.
+    Flaw {
+        camera: usize,
+        flaw: misbehave::Fault,
+        time: Duration,
+    },
+    /// The disk is slow: each operation takes up to so many milliseconds.
+    DiskSlow {
+        disk: usize,
+        most_ms: u64,
+        time: Duration,
+    },
+    /// The disk answers nothing for a while.
+    DiskFreeze { disk: usize, time: Duration },
+    /// Others fill the disk, and clean up later.
+    DiskFull { disk: usize, time: Duration },
+    /// Every operation fails for a while.
+    DiskFails { disk: usize, time: Duration },
+    /// The next few operations fail.
+    DiskFailsNext { disk: usize, operations: u32 },
+    /// The disk is pulled out and put back.
+    DiskAway {
+        disk: usize,
+        shows: Presence,
+        time: Duration,
+    },
+    /// The database is slow: each request takes up to so many milliseconds.
+    DatabaseSlow { most_ms: u64, time: Duration },
+    /// The next requests fail.
+    DatabaseFailsNext { requests: u32 },
+    /// The wall clock is set to so many seconds off the true time.
+    ClockError { secs: i64 },
+    /// The wall clock drifts from now on.
+    ClockDrift { ppm: i64 },
+    /// The recorder's end, and how long it is gone.
+    Board {
+        end: BoardEnd,
+        time: Duration,
+        clock: BootClock,
+    },
+}
+
+/// How the recorder ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BoardEnd {
+    PowerCut,
+    Kill,
+    Shutdown,
+}
+
+impl Scenario {
+    /// The scenario of a seed.
+    pub fn new(seed: u64) -> Scenario {
+        let mut r = Random::new(seed, "scenario");
+        // Most worlds have few cameras, so that many seeds are cheap.
+        let cameras = r.pick(&[1, 1, 1, 2, 2, 3, 4]);
+        let disks = if cameras > 1 && r.percent(40) { 2 } else { 1 };
+        let small = r.percent(30);
+        let mut s = Scenario {
+            seed,
+            cameras: (0..cameras)
+                .map(|i| CameraPlan::new(i, disks, &mut r))
+                .collect(),
+            disks: (0..disks)
+                .map(|i| DiskPlan {
+                    path: PathBuf::from(format!("/media/disk{i}/sample")),
+                    capacity: if small {
+                        r.within(3..=6) << 20
+                    } else {
+                        r.within(16..=64) << 20
+                    },
+                })
+                .collect(),
+            first_boot: r.pick(&[BootClock::Right, BootClock::Right, BootClock::Epoch]),
+            incidents: Vec::new(),
+            healed: Monotonic(0),
+            ends: Monotonic(0),
+        };
+        s.draw_incidents(&mut r);
+        s
+    }
+
+    /// The scenario of a seed with nothing going wrong: its cameras and disks alone.
+    pub fn quiet(seed: u64, time: Duration) -> Scenario {
+        let mut s = Scenario::new(seed);
+        s.incidents.clear();
+        s.first_boot = BootClock::Right;
+        for c in &mut s.cameras {
+            c.flaws.clear();
+        }
+        s.healed = Monotonic(0);
+        s.ends = Monotonic(0) + time;
+        s
+    }
+
+    fn draw_incidents(&mut self, r: &mut Random) {
+        let mut at = Monotonic(0) + r.millis(1_000..=60_000);
+        let last = Monotonic(0) + r.millis(120_000..=400_000);
+        let most = r.within(1..=12);
+        // A few kinds at a time: a world where all goes wrong at once shows little.
+        let kinds: Vec<u64> = (0..r.within(1..=4)).map(|_| r.below(KINDS)).collect();
+        for _ in 0..most {
+            if at > last {
+                break;
+            }
+            let kind = r.pick(&kinds);
+            let incident = self.draw(kind, r);
+            self.incidents.push((at, incident));
+            at = at + r.millis(0..=60_000);
+        }
+        let over = self.incidents.iter().map(|(at, i)| *at + i.time()).max();
+        self.healed = over.unwrap_or(last).max(last) + Duration::from_millis(1);
+        self.ends = self.healed + RECOVERY_BOUND + AFTERMATH;
+    }
+
+    fn draw(&self, kind: u64, r: &mut Random) -> Incident {
+        let camera = r.index(self.cameras.len());
+        let disk = r.index(self.disks.len());
+        let short = r.millis(100..=20_000);
+        let long = r.millis(1_000..=90_000);
+        let time = if r.percent(60) { short } else { long };
+        match kind {
+            0 => {
+                let reach = r.pick(&[Reach::Refuses, Reach::Unreachable, Reach::NeverAnswers]);
+                Incident::Reach {
+                    camera,
+                    reach,
+                    time,
+                }
+            }
+            1 => Incident::Lookup { camera, time },
+            2 => Incident::Address { camera },
+            3 => Incident::Stall { camera, time },
+            4 => {
+                let how = r.pick(&[Hangup::Close, Hangup::Reset, Hangup::MidPacket]);
+                Incident::Hangup { camera, how }
+            }
+            5 => Incident::Reboot { camera, time },
+            6 => Incident::Flaw {
+                camera,
+                flaw: flaw(r),
+                time: time * 2,
+            },
+            7 => Incident::DiskSlow {
+                disk,
+                most_ms: r.within(100..=4_000),
+                time,
+            },
+            8 => Incident::DiskFreeze { disk, time },
+            9 => Incident::DiskFull { disk, time },
+            10 => Incident::DiskFails { disk, time },
+            11 => Incident::DiskFailsNext {
+                disk,
+                operations: r.within(1..=4) as u32,
+            },
+            12 => {
+                let shows = [Presence::Missing, Presence::EmptyFolder, Presence::Stranger];
+                Incident::DiskAway {
+                    disk,
+                    shows: r.pick(&shows),
+                    time,
+                }
+            }
+            13 => Incident::DatabaseSlow {
+                most_ms: r.within(100..=10_000),
+                time,
+            },
+            14 => Incident::DatabaseFailsNext {
+                requests: r.within(1..=3) as u32,
+            },
+            15 => {
+                let secs = r.pick(&[1, -1, 5, -5, 70, -70, 3_600, -3_600, 86_400, 0]);
+                Incident::ClockError { secs }
+            }
+            16 => Incident::ClockDrift {
+                ppm: r.within(0..=400) as i64 - 200,
+            },
+            // Ends come three times as often as the others.
+            _ => {
+                let ends = [
+                    BoardEnd::PowerCut,
+                    BoardEnd::PowerCut,
+                    BoardEnd::Kill,
+                    BoardEnd::Shutdown,
+                ];
+                let clocks = [
+                    BootClock::Right,
+                    BootClock::Right,
+                    BootClock::Epoch,
+                    BootClock::Behind(r.within(1..=7_200) as i64),
+                ];
+                Incident::Board {
+                    end: r.pick(&ends),
+                    time: r.millis(500..=30_000),
+                    clock: r.pick(&clocks),
+                }
+            }
+        }
+    }
+
+    /// The recorder's configuration.
+    pub fn config(&self) -> Config {
+        let cameras = self.cameras.iter().map(|c| c.config(&self.disks)).collect();
+        Config {
+            db_dir: PathBuf::from("/var/lib/moonfire-nvr/db"),
+            sample_dirs: self.disks.iter().map(|d| d.path.clone()).collect(),
+            reserve: Reserve {
+                percent: Some(5),
+                bytes: None,
+            },
+            cameras,
+            ..Config::default()
+        }
+    }
+}
+
+/// The kinds of [`Scenario::draw`].
+const KINDS: u64 = 20;
+
+/// A flaw, tamed so that a session of minutes can show it and a recorder can live with it.
+fn flaw(r: &mut Random) -> misbehave::Fault {
+    let mut flaw = misbehave::Fault::random(r.rng());
+    match flaw.kind {
+        // A refused password is tried again after minutes only: it has a test of its own.
+        Kind::RefusePassword => flaw = misbehave::Fault::new(Kind::Busy),
+        Kind::RefuseDescribe if matches!(flaw.number, 401 | 403) => flaw.number = 404,
+        // Nothing listens on other ports.
+        Kind::Redirect => flaw.number = 0,
+        Kind::LateSync => flaw.number = flaw.number.min(40),
+        Kind::SessionTimeout => flaw.number = flaw.number.max(10),
+        Kind::HiddenTimeout => flaw.number = flaw.number.max(60),
+        Kind::ClockDrift => flaw.number = flaw.number.clamp(-300, 300),
+        Kind::Burst => flaw.number = flaw.number.min(8),
+        _ => (),
+    }
+    flaw
+}
+
+impl CameraPlan {
+    fn new(index: usize, disks: usize, r: &mut Random) -> CameraPlan {
+        let main = StreamPlan {
+            frame_rate: r.pick(&[5, 6, 10]),
+            gop_frames: r.pick(&[5, 10, 20, 50]),
+            sync_bytes: r.within(1_000..=6_000) as u32,
+            other_bytes: r.within(600..=1_500) as u32,
+            retain_bytes: r.pick(&[None, Some(400_000), Some(1_500_000)]),
+            disk: r.index(disks),
+        };
+        let sub = r.percent(50).then(|| StreamPlan {
+            frame_rate: r.pick(&[2, 3, 5]),
+            gop_frames: r.pick(&[4, 10, 20]),
+            sync_bytes: 1_000,
+            other_bytes: 600,
+            retain_bytes: r.pick(&[None, Some(100_000)]),
+            disk: r.index(disks),
+        });
+        let flaws = if r.percent(30) {
+            vec![flaw(r)]
+        } else {
+            Vec::new()
+        };
+        CameraPlan {
+            name: format!("cam{index}"),
+            transport: if r.percent(15) {
+                Transport::Udp
+            } else {
+                Transport::Tcp
+            },
+            main,
+            sub,
+            flaws: flaws
+                .into_iter()
+                .filter(|f| f.kind.effect() == misbehave::Effect::Nothing)
+                .collect(),
+        }
+    }
+
+    /// The name that resolves to it.
+    pub fn host(&self) -> String {
+        format!("{}.example", self.name)
+    }
+
+    /// Its streams.
+    pub fn streams(&self) -> impl Iterator<Item = (StreamKind, &StreamPlan)> {
+        let sub = self.sub.as_ref().map(|s| (StreamKind::Sub, s));
+        std::iter::once((StreamKind::Main, &self.main)).chain(sub)
+    }
+
+    fn config(&self, disks: &[DiskPlan]) -> CameraConfig {
+        let stream = |kind: StreamKind, plan: &StreamPlan| StreamConfig {
+            transport: self.transport,
+            retain: Retain {
+                bytes: plan.retain_bytes,
+                days: None,
+            },
+            sample_dir: Some(disks[plan.disk].path.clone()),
+            ..StreamConfig::new(&format!("rtsp://{}/{}", self.host(), kind.as_str()))
+        };
+        CameraConfig {
+            name: self.name.clone(),
+            username: USERNAME.to_owned(),
+            password: Secret(PASSWORD.to_owned()),
+            main: Some(stream(StreamKind::Main, &self.main)),
+            sub: self.sub.as_ref().map(|s| stream(StreamKind::Sub, s)),
+            ..config::CameraConfig::default()
+        }
+    }
+}
+
+impl Incident {
+    /// How long it lasts; zero if it is over at once.
+    pub fn time(&self) -> Duration {
+        match self {
+            Incident::Reach { time, .. }
+            | Incident::Lookup { time, .. }
+            | Incident::Stall { time, .. }
+            | Incident::Reboot { time, .. }
+            | Incident::Flaw { time, .. }
+            | Incident::DiskSlow { time, .. }
+            | Incident::DiskFreeze { time, .. }
+            | Incident::DiskFull { time, .. }
+            | Incident::DiskFails { time, .. }
+            | Incident::DiskAway { time, .. }
+            | Incident::DatabaseSlow { time, .. }
+            | Incident::Board { time, .. } => *time,
+            Incident::Address { .. }
+            | Incident::Hangup { .. }
+            | Incident::DiskFailsNext { .. }
+            | Incident::DatabaseFailsNext { .. }
+            | Incident::ClockError { .. }
+            | Incident::ClockDrift { .. } => Duration::ZERO,
+        }
+    }
+}

@@ -1,0 +1,716 @@
+//! Runs a scenario: the loop of virtual time, the incidents, and the recorder's lives and deaths.
+
+use crate::config::Config;
+use crate::db;
+use crate::nvr::port::{Action, Core, Event};
+use crate::sim::agenda::Agenda;
+use crate::sim::checkers::{self, Memory};
+use crate::sim::clock::{BootClock, Clock};
+use crate::sim::database::{self, Store};
+use crate::sim::disk::{Disks, Health};
+use crate::sim::monitor::{Broken, LogWatch, MAX_ACTIONS_AN_EVENT};
+use crate::sim::network::{Arrival, Network, Reach};
+use crate::sim::random::Random;
+use crate::sim::rows::Rows;
+use crate::sim::scenario::{BoardEnd, Incident, RECOVERY_BOUND, Scenario};
+use crate::sim::trace::Trace;
+use crate::sim::witness::{StreamKey, Witness};
+use crate::time::{Duration90k, Monotonic};
+use std::time::Duration;
+
+/// A core that was told to shut down is gone after this time.
+pub const SHUTDOWN_BOUND: Duration = Duration::from_secs(30);
+/// The service manager starts a recorder that gave up again after this time.
+const RESTART_AFTER: Duration = Duration::from_secs(2);
+/// So many time-outs in a row at one time mean that the core spins.
+const MAX_IDLE_TIMEOUTS: u32 = 1_000;
+
+/// Makes a core at each start of the recorder, of its configuration and a seed.
+pub type MakeCore<'a> = dyn FnMut(Config, u64) -> Box<dyn Core> + 'a;
+
+/// What is going to happen to the world.
+enum Todo {
+    Incident(Incident),
+    /// An incident that lasts is over.
+    Over(Incident),
+    Boot(BootClock),
+    /// Everything is healed.
+    Heal,
+    /// The end of the world: the last shutdown.
+    End,
+}
+
+/// The recorder's life.
+enum Board {
+    Off,
+    On(Box<dyn Core>),
+    /// Told to shut down; when it has to be gone, and when it starts again.
+    Stopping {
+        core: Box<dyn Core>,
+        deadline: Monotonic,
+        then: Option<(Duration, BootClock)>,
+    },
+}
+
+/// What a run that went well amounts to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// The same for each run of the seed.
+    pub trace_hash: u64,
+    pub events: u64,
+    pub boots: u32,
+    pub frames_sent: u64,
+    pub frames_recorded: u64,
+    pub recordings: u64,
+    pub gaps: u64,
+    pub log_lines: u64,
+}
+
+/// What went wrong, and when.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    pub seed: u64,
+    pub at: Monotonic,
+    pub broken: Broken,
+    /// The last lines of the trace, where it was kept.
+    pub trace: Vec<String>,
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for line in &self.trace {
+            writeln!(f, "{line}")?;
+        }
+        let (seed, rule, what) = (self.seed, self.broken.rule, &self.broken.what);
+        writeln!(
+            f,
+            "seed {seed} at {:.3} s: {rule}: {what}",
+            self.at.0 as f64 / 1e9
+        )?;
+        write!(
+            f,
+            "replay: MOONFIRE_SEED={seed} cargo test --test simulation -- --nocapture one_seed"
+        )
+    }
+}
+
+/// How a run is to be traced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tracing {
+    /// Only its hash.
+    #[default]
+    Off,
+    /// The last lines, for a failure's report.
+    Tail,
+    /// Every line on standard output.
+    All,
+}
+
+/// A world in progress.
+pub struct World<'a> {
+    pub scenario: Scenario,
+    /// What the recorder is told to do.
+    pub config: Config,
+    pub clock: Clock,
+    pub network: Network,
+    pub disks: Disks,
+    pub store: Store,
+    pub witness: Witness,
+    pub memory: Memory,
+    trace: Trace,
+    log: LogWatch,
+    board: Board,
+    make_core: &'a mut MakeCore<'a>,
+    agenda: Agenda<Todo>,
+    random: Random,
+    report: Report,
+    idle_timeouts: u32,
+    ended: bool,
+}
+
+/// Runs a scenario to its end. `prepare` may change the world before it begins.
+pub fn run<'a>(
+    scenario: Scenario,
+    tracing: Tracing,
+    make_core: &'a mut MakeCore<'a>,
+    prepare: impl FnOnce(&mut World<'a>),
+) -> Result<Report, Box<Failure>> {
+    let seed = scenario.seed;
+    let mut world = World::new(scenario, tracing, make_core);
+    prepare(&mut world);
+    let result = world.live();
+    result.map_err(|broken| {
+        let at = world.clock.world();
+        Box::new(Failure {
+            seed,
+            at,
+            broken,
+            trace: world.trace.tail(),
+        })
+    })
+}
+
+impl<'a> World<'a> {
+    fn new(scenario: Scenario, tracing: Tracing, make_core: &'a mut MakeCore<'a>) -> World<'a> {
+        let seed = scenario.seed;
+        let mut witness = Witness::default();
+        let network = Network::new(seed, &scenario.cameras, &mut witness);
+        let mut disks = Disks::new(seed);
+        for plan in &scenario.disks {
+            disks.add(&plan.path, plan.capacity);
+        }
+        // A database in memory fails only where SQLite itself does.
+        let database = db::memory(u128::from(seed)).expect("a database in memory");
+        let mut agenda = Agenda::default();
+        agenda.enter(Monotonic(0), Todo::Boot(scenario.first_boot));
+        for (at, incident) in &scenario.incidents {
+            agenda.enter(*at, Todo::Incident(incident.clone()));
+        }
+        agenda.enter(scenario.healed, Todo::Heal);
+        agenda.enter(scenario.ends, Todo::End);
+        World {
+            config: scenario.config(),
+            clock: Clock::new(),
+            network,
+            disks,
+            store: Store::new(seed, database),
+            witness,
+            memory: Memory::default(),
+            trace: Trace::new(tracing == Tracing::Tail, tracing == Tracing::All),
+            log: LogWatch::new(scenario.cameras.len() + scenario.disks.len()),
+            board: Board::Off,
+            make_core,
+            agenda,
+            random: Random::new(seed, "world"),
+            report: Report::default(),
+            idle_timeouts: 0,
+            ended: false,
+            scenario,
+        }
+    }
+
+    fn live(&mut self) -> Result<Report, Broken> {
+        self.trace.note(Monotonic(0), "world", 0, || {
+            let (cameras, disks) = (&self.scenario.cameras, &self.scenario.disks);
+            format!("{cameras:#?} {disks:?}")
+        });
+        while let Some(next) = self.next_wake() {
+            self.clock.advance_to(next);
+            self.turn()?;
+            if self.ended && matches!(self.board, Board::Off) {
+                break;
+            }
+        }
+        checkers::check_at_the_end(self)?;
+        self.report.trace_hash = self.trace.hash();
+        self.report.log_lines = self.log.lines;
+        checkers::count(self);
+        Ok(self.report)
+    }
+
+    /// What the run amounts to so far.
+    pub fn report_mut(&mut self) -> &mut Report {
+        &mut self.report
+    }
+
+    /// How often the recorder makes durable what it records.
+    pub fn sync_interval(&self) -> Duration {
+        self.config.sync_interval
+    }
+
+    /// What the database holds.
+    pub fn rows(&mut self) -> Result<Rows, Broken> {
+        Rows::read(self.store.database(), &self.scenario)
+            .map_err(|e| Broken::new("database", e.to_string()))
+    }
+
+    fn core(&self) -> Option<&dyn Core> {
+        match &self.board {
+            Board::Off => None,
+            Board::On(core) | Board::Stopping { core, .. } => Some(&**core),
+        }
+    }
+
+    fn core_timeout(&self) -> Option<Monotonic> {
+        self.core()?
+            .next_timeout()
+            .map(|t| self.clock.world_time(t))
+    }
+
+    fn next_wake(&self) -> Option<Monotonic> {
+        let deadline = match &self.board {
+            Board::Stopping { deadline, .. } => Some(*deadline),
+            Board::Off | Board::On(_) => None,
+        };
+        [
+            self.agenda.next(),
+            self.store.next_wake(),
+            self.disks.next_wake(),
+            self.network.next_wake(),
+            self.core_timeout(),
+            deadline,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// One thing that is due, in a fixed order.
+    fn turn(&mut self) -> Result<(), Broken> {
+        let now = self.clock.world();
+        if let Some(todo) = self.agenda.take_due(now) {
+            return self.happen(todo);
+        }
+        if let Some((id, result)) = self.store.poll(now) {
+            let ok = result.is_ok();
+            self.trace
+                .note(now, "db", id.0, || format!("{id:?} {}", told(&result)));
+            self.trace.note(now, "db-ok", u64::from(ok), String::new);
+            if matches!(result, Ok(db::Reply::Flushed(_))) {
+                checkers::check_after_commit(self)?;
+            }
+            return self.deliver(Event::Db { id, result });
+        }
+        if let Some(done) = self.disks.poll(now) {
+            self.trace.note(now, "disk", done.op.0, || {
+                format!("{:?} {}", done.op, told(&done.result))
+            });
+            return self.deliver(Event::Disk {
+                op: done.op,
+                result: done.result,
+                buffer: done.buffer,
+            });
+        }
+        if let Some(arrival) = self.network.poll(now, &mut self.witness) {
+            return self.arrive(arrival);
+        }
+        if self.core_timeout().is_some_and(|t| t <= now) {
+            self.idle_timeouts += 1;
+            if self.idle_timeouts > MAX_IDLE_TIMEOUTS {
+                return Err(Broken::new(
+                    "no-spinning",
+                    "the core wants a time-out again and again",
+                ));
+            }
+            return self.deliver(Event::Timeout);
+        }
+        self.idle_timeouts = 0;
+        if let Board::Stopping { deadline, .. } = &self.board {
+            if *deadline <= now {
+                let what = format!("not gone {SHUTDOWN_BOUND:?} after it was told to end");
+                return Err(Broken::new("shutdown-ends", what));
+            }
+        }
+        Ok(())
+    }
+
+    fn arrive(&mut self, arrival: Arrival) -> Result<(), Broken> {
+        let now = self.clock.world();
+        let (number, size) = match &arrival {
+            Arrival::Received { conn, bytes } => (conn.0, bytes.len()),
+            Arrival::Datagram { conn, bytes, .. } => (conn.0, bytes.len()),
+            Arrival::Connected { conn } | Arrival::Drained { conn } => (conn.0, 0),
+            Arrival::Closed { conn, .. } => (conn.0, 0),
+            Arrival::Resolved { lookup, .. } => (lookup.0, 0),
+            Arrival::UdpBound { rtp, .. } => (rtp.0, 0),
+        };
+        self.trace.note(
+            now,
+            "network",
+            number << 32 | size as u64,
+            || match &arrival {
+                Arrival::Received { conn, bytes } => {
+                    format!("{conn:?} received {} bytes", bytes.len())
+                }
+                Arrival::Datagram { conn, bytes, .. } => format!("{conn:?} {} bytes", bytes.len()),
+                other => format!("{other:?}"),
+            },
+        );
+        match arrival {
+            Arrival::Resolved { lookup, result } => {
+                self.deliver(Event::Resolved { lookup, result })
+            }
+            Arrival::Connected { conn } => self.deliver(Event::Connected { conn }),
+            Arrival::Received { conn, bytes } => self.deliver(Event::Received {
+                conn,
+                bytes: &bytes,
+            }),
+            Arrival::Datagram { conn, from, bytes } => self.deliver(Event::Datagram {
+                conn,
+                from,
+                bytes: &bytes,
+            }),
+            Arrival::Drained { conn } => self.deliver(Event::Drained { conn }),
+            Arrival::Closed { conn, reason } => self.deliver(Event::Closed { conn, reason }),
+            Arrival::UdpBound { rtp, rtcp, result } => {
+                self.deliver(Event::UdpBound { rtp, rtcp, result })
+            }
+        }
+    }
+
+    /// Hands the core an event and carries out what it wants done.
+    fn deliver(&mut self, event: Event<'_>) -> Result<(), Broken> {
+        if !matches!(event, Event::Timeout) {
+            self.idle_timeouts = 0;
+        }
+        self.report.events += 1;
+        let board_now = self.clock.now();
+        let (Board::On(core) | Board::Stopping { core, .. }) = &mut self.board else {
+            return Ok(());
+        };
+        core.handle(board_now, event);
+        let mut actions = Vec::new();
+        while let Some(action) = core.next_action() {
+            actions.push(action);
+            if actions.len() > MAX_ACTIONS_AN_EVENT {
+                return Err(Broken::new(
+                    "bounded",
+                    "an event leads to actions without end",
+                ));
+            }
+        }
+        let mut exited = false;
+        for action in actions {
+            if exited {
+                return Err(Broken::new("possible", format!("{action:?} after Exit")));
+            }
+            exited = matches!(action, Action::Exit);
+            self.act(action)?;
+        }
+        self.check_contract()?;
+        if exited { self.exit() } else { Ok(()) }
+    }
+
+    fn check_contract(&mut self) -> Result<(), Broken> {
+        let parts = [
+            self.disks.violations(),
+            self.network.violations(),
+            self.store.violations(),
+        ];
+        match parts.into_iter().flatten().next() {
+            Some(what) => Err(Broken::new("possible", what)),
+            None => Ok(()),
+        }
+    }
+
+    fn act(&mut self, action: Action) -> Result<(), Broken> {
+        let now = self.clock.world();
+        match &action {
+            Action::Send { conn, bytes } => self.trace.note(now, "send", conn.0, || {
+                let text = String::from_utf8_lossy(bytes);
+                let first = text.lines().next().unwrap_or_default().to_owned();
+                format!("{conn:?} {} bytes: {first}", bytes.len())
+            }),
+            Action::Log(record) => {
+                self.trace
+                    .note(now, "log", record.message.len() as u64, || {
+                        let of = record.camera.as_deref().unwrap_or("-");
+                        let stream = record.stream.unwrap_or("-");
+                        let (severity, event) = (record.severity, record.event);
+                        format!("{severity:?} {event} {of}/{stream}: {}", record.message)
+                    });
+            }
+            other => self.trace.note(now, "action", 0, || brief(other)),
+        }
+        match action {
+            Action::Lookup { lookup, host } => self.network.lookup(now, lookup, &host),
+            Action::Connect { conn, addr } => self.network.connect(now, conn, addr),
+            Action::BindUdp { rtp, rtcp, peer } => self.network.bind_udp(now, rtp, rtcp, peer),
+            Action::Send { conn, bytes } => self.network.send(now, conn, &bytes),
+            Action::SendTo { conn, .. } => self.network.send_to(conn),
+            Action::Bulk { conn } => self.network.bulk(conn),
+            Action::Close { conn, flush } => self.network.close(now, conn, flush),
+            Action::Disk { op, request } => self.disks.submit(now, op, request),
+            Action::Db { id, request } => self.store.submit(now, id, request),
+            Action::Log(record) => self.log.line(now, &record)?,
+            Action::Ready | Action::Status(_) | Action::Exit => (),
+        }
+        Ok(())
+    }
+
+    /// The core has put everything away.
+    fn exit(&mut self) -> Result<(), Broken> {
+        let then = match std::mem::replace(&mut self.board, Board::Off) {
+            Board::Stopping { then, .. } => then,
+            _ if self.store.refused_start() => {
+                // It could not start at all: the service manager tries again.
+                Some((RESTART_AFTER, BootClock::Right))
+            }
+            _ => {
+                return Err(Broken::new(
+                    "possible",
+                    "it exits without having been told to",
+                ));
+            }
+        };
+        let left = [
+            ("database requests", self.store.waiting()),
+            ("disk operations", self.disks.unfinished()),
+        ];
+        // What hangs in a frozen disk cannot be waited for.
+        let frozen = (0..self.disks.count()).any(|i| {
+            let disk = self.disks.disk(i);
+            disk.health.frozen_until > self.clock.world() || disk.health.latency_ms.1 > 500
+        });
+        let slow = self.store.latency_ms.1 > 500;
+        if let (Some((what, n)), false) = (left.iter().find(|(_, n)| *n > 0), frozen || slow) {
+            return Err(Broken::new(
+                "clean-exit",
+                format!("{n} {what} are left behind"),
+            ));
+        }
+        self.disks.kill();
+        self.store.end();
+        self.network.end();
+        checkers::check_at_rest(self)?;
+        if let (Some((time, clock)), false) = (then, self.ended) {
+            self.agenda
+                .enter(self.clock.world() + time, Todo::Boot(clock));
+        }
+        Ok(())
+    }
+
+    fn happen(&mut self, todo: Todo) -> Result<(), Broken> {
+        let now = self.clock.world();
+        match todo {
+            Todo::Incident(incident) => {
+                self.trace
+                    .note(now, "incident", 0, || format!("{incident:?}"));
+                self.note_trouble(&incident);
+                if incident.time() > Duration::ZERO && !matches!(incident, Incident::Board { .. }) {
+                    self.agenda
+                        .enter(now + incident.time(), Todo::Over(incident.clone()));
+                }
+                self.befall(incident)
+            }
+            Todo::Over(incident) => {
+                self.trace.note(now, "over", 0, || format!("{incident:?}"));
+                self.relieve(&incident);
+                Ok(())
+            }
+            Todo::Boot(clock) => self.boot(clock),
+            Todo::Heal => {
+                self.trace.note(now, "healed", 0, String::new);
+                self.heal();
+                Ok(())
+            }
+            Todo::End => {
+                self.ended = true;
+                self.trace.note(now, "end", 0, String::new);
+                self.stop(None)
+            }
+        }
+    }
+
+    fn boot(&mut self, wall: BootClock) -> Result<(), Broken> {
+        let now = self.clock.world();
+        if !matches!(self.board, Board::Off) || self.ended {
+            return Ok(());
+        }
+        let steady = Monotonic(self.random.below(1 << 40));
+        self.clock.boot(steady, wall);
+        self.report.boots += 1;
+        self.trace.note(now, "boot", 0, || format!("{wall:?}"));
+        if wall != BootClock::Right && self.clock.world() < self.scenario.healed {
+            // Time comes from the network after a while.
+            let after = self.random.millis(500..=90_000);
+            let at = (now + after).min(self.scenario.healed);
+            self.agenda
+                .enter(at, Todo::Incident(Incident::ClockError { secs: 0 }));
+        }
+        let core = (self.make_core)(self.config.clone(), self.random.next_u64());
+        self.board = Board::On(core);
+        self.deliver(Event::Timeout)
+    }
+
+    /// Tells the core to end in good order.
+    fn stop(&mut self, then: Option<(Duration, BootClock)>) -> Result<(), Broken> {
+        let board = std::mem::replace(&mut self.board, Board::Off);
+        match board {
+            Board::On(core) => {
+                let deadline = self.clock.world() + SHUTDOWN_BOUND;
+                self.board = Board::Stopping {
+                    core,
+                    deadline,
+                    then,
+                };
+                self.witness.stopped(self.clock.world(), true);
+                self.deliver(Event::Shutdown)
+            }
+            other => {
+                self.board = other;
+                Ok(())
+            }
+        }
+    }
+
+    /// The recorder ends without notice.
+    fn crash(&mut self, power_cut: bool) -> Result<(), Broken> {
+        if matches!(self.board, Board::Off) {
+            return Ok(());
+        }
+        self.board = Board::Off;
+        self.witness.stopped(self.clock.world(), false);
+        self.network.end();
+        self.store.end();
+        if power_cut {
+            self.disks.cut();
+        } else {
+            self.disks.kill();
+        }
+        let stray = self.check_contract();
+        stray.and_then(|()| checkers::check_at_rest(self))
+    }
+
+    fn befall(&mut self, incident: Incident) -> Result<(), Broken> {
+        let now = self.clock.world();
+        match incident {
+            Incident::Reach { camera, reach, .. } => self.network.cameras[camera].reach = reach,
+            Incident::Lookup { camera, time } => {
+                self.network.cameras[camera].lookup_fails_until = now + time;
+            }
+            Incident::Address { camera } => {
+                self.network.strand(camera);
+                self.network.cameras[camera].readdress();
+            }
+            Incident::Stall { camera, time } => {
+                self.network.cameras[camera].stalled_until = now + time;
+            }
+            Incident::Hangup { camera, how } => self.network.hang_up(now, camera, how),
+            Incident::Reboot { camera, .. } => self.network.switch_off(now, camera),
+            Incident::Flaw { camera, flaw, .. } => {
+                self.network
+                    .switch_on(now, camera, vec![flaw], &mut self.witness);
+            }
+            Incident::DiskSlow { disk, most_ms, .. } => {
+                self.disks.disk_mut(disk).health.latency_ms = (0, most_ms);
+            }
+            Incident::DiskFreeze { disk, time } => {
+                self.disks.disk_mut(disk).health.frozen_until = now + time;
+            }
+            Incident::DiskFull { disk, .. } => {
+                let file_system = &mut self.disks.disk_mut(disk).file_system;
+                file_system.ballast += file_system.free();
+            }
+            Incident::DiskFails { disk, .. } => self.disks.disk_mut(disk).health.fails = true,
+            Incident::DiskFailsNext { disk, operations } => {
+                self.disks.disk_mut(disk).health.fails_next = operations;
+            }
+            Incident::DiskAway { disk, shows, .. } => self.disks.pull_out(disk, shows),
+            Incident::DatabaseSlow { most_ms, .. } => self.store.latency_ms = (1, most_ms),
+            Incident::DatabaseFailsNext { requests } => self.store.fails_next = requests,
+            Incident::ClockError { secs } => self.clock.set_error(Duration90k::from_secs(secs)),
+            Incident::ClockDrift { ppm } => self.clock.set_drift(ppm),
+            Incident::Board { end, time, clock } => match end {
+                BoardEnd::Shutdown => return self.stop(Some((time, clock))),
+                BoardEnd::PowerCut | BoardEnd::Kill => {
+                    self.crash(end == BoardEnd::PowerCut)?;
+                    self.agenda.enter(now + time, Todo::Boot(clock));
+                }
+            },
+        }
+        Ok(())
+    }
+
+    fn relieve(&mut self, incident: &Incident) {
+        let now = self.clock.world();
+        match *incident {
+            Incident::Reach { camera, .. } => {
+                self.network.cameras[camera].reach = Reach::Reachable;
+            }
+            Incident::Reboot { camera, .. } => {
+                let flaws = self.network.cameras[camera].flaws.clone();
+                self.network
+                    .switch_on(now, camera, flaws, &mut self.witness);
+            }
+            Incident::Flaw { camera, .. } => {
+                let flaws = self.scenario.cameras[camera].flaws.clone();
+                self.network
+                    .switch_on(now, camera, flaws, &mut self.witness);
+            }
+            Incident::DiskSlow { disk, .. } => {
+                self.disks.disk_mut(disk).health.latency_ms = Health::good().latency_ms;
+            }
+            Incident::DiskFull { disk, .. } => self.disks.disk_mut(disk).file_system.ballast = 0,
+            Incident::DiskFails { disk, .. } => self.disks.disk_mut(disk).health.fails = false,
+            Incident::DiskAway { disk, .. } => self.disks.put_back(disk),
+            Incident::DatabaseSlow { .. } => self.store.latency_ms = database::USUAL_LATENCY_MS,
+            // The others end by themselves.
+            _ => (),
+        }
+    }
+
+    fn heal(&mut self) {
+        let now = self.clock.world();
+        for i in 0..self.network.cameras.len() {
+            let camera = &mut self.network.cameras[i];
+            camera.reach = Reach::Reachable;
+            camera.lookup_fails_until = now;
+            camera.stalled_until = now;
+            let flaws = self.scenario.cameras[i].flaws.clone();
+            if self.network.cameras[i].off || self.network.cameras[i].flaws != flaws {
+                self.network.switch_on(now, i, flaws, &mut self.witness);
+            }
+        }
+        for i in 0..self.disks.count() {
+            self.disks.put_back(i);
+            let disk = self.disks.disk_mut(i);
+            disk.health = Health::good();
+            disk.file_system.ballast = 0;
+        }
+        self.store.latency_ms = database::USUAL_LATENCY_MS;
+        self.store.fails_next = 0;
+        self.clock.set_drift(0);
+        self.clock.set_error(Duration90k::ZERO);
+        if matches!(self.board, Board::Off) {
+            self.agenda.retain(|t| !matches!(t, Todo::Boot(_)));
+            self.agenda.enter(now, Todo::Boot(BootClock::Right));
+        }
+    }
+
+    /// Tells the witness which streams an incident may cost frames that were delivered.
+    fn note_trouble(&mut self, incident: &Incident) {
+        let now = self.clock.world();
+        let disk = match *incident {
+            // The recorder's budget carries it over less than this.
+            Incident::DiskSlow { most_ms, .. } if most_ms < 500 => return,
+            Incident::DiskSlow { disk, .. }
+            | Incident::DiskFreeze { disk, .. }
+            | Incident::DiskFull { disk, .. }
+            | Incident::DiskFails { disk, .. }
+            | Incident::DiskFailsNext { disk, .. }
+            | Incident::DiskAway { disk, .. } => disk,
+            _ => return,
+        };
+        let time = incident.time() + RECOVERY_BOUND;
+        for key in self.streams_on(disk) {
+            self.witness.trouble(key, now, time);
+        }
+    }
+
+    /// The streams that are recorded to a disk.
+    pub fn streams_on(&self, disk: usize) -> Vec<StreamKey> {
+        let streams = self.scenario.cameras.iter().enumerate().flat_map(|(i, c)| {
+            c.streams()
+                .filter(|(_, s)| s.disk == disk)
+                .map(move |(kind, _)| (i, kind))
+        });
+        streams.collect()
+    }
+}
+
+fn told<T: std::fmt::Debug, E: std::fmt::Display>(result: &Result<T, E>) -> String {
+    match result {
+        Ok(reply) => format!("{reply:?}").chars().take(300).collect(),
+        Err(e) => format!("failed: {e}"),
+    }
+}
+
+/// An action without its bytes.
+fn brief(action: &Action) -> String {
+    let text = match action {
+        Action::Disk { op, request } => format!("{op:?} {}", crate::sim::disk::brief(request)),
+        other => format!("{other:?}"),
+    };
+    text.chars().take(400).collect()
+}
