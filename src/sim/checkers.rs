@@ -193,6 +193,9 @@ fn identify(
     for sample in index::samples(&r.index) {
         let s = sample.map_err(|e| Broken::new("rows-and-files", e.to_string()))?;
         let data = &bytes[s.offset as usize..(s.offset + s.bytes) as usize];
+        if s.media_start_90k == 0 && s.offset == 0 && !s.is_sync {
+            return fail("does not begin with a sync sample".to_owned());
+        }
         let part = || {
             last.filter(|_| log.loses_packets)
                 .and_then(|l| log.identify_part(data, l))
@@ -207,9 +210,6 @@ fn identify(
                 s.offset
             ));
         };
-        if last.is_none() && !s.is_sync {
-            return fail("does not begin with a sync sample".to_owned());
-        }
         if last.is_some_and(|l| l >= id) {
             return fail(format!("{id:?} comes after {last:?}"));
         }
@@ -376,9 +376,15 @@ impl StreamCheck<'_, '_> {
             .collect();
         known.sort();
         let mut covered = first.start;
-        for (start, end) in known {
+        for (start, end) in &known {
+            let (start, end) = (*start, *end);
             if start > covered + GAP_TOLERANCE && covered < last.start {
-                let what = format!("nothing is known of {} from {covered} on", start - covered);
+                let spans: Vec<String> = known.iter().map(|(s, e)| format!("{s} {e}")).collect();
+                let what = format!(
+                    "nothing is known of {} from {covered} on, of:\n{}",
+                    start - covered,
+                    spans.join("\n")
+                );
                 return self.fail("gaps-have-causes", what);
             }
             covered = covered.max(end);
