@@ -110,6 +110,8 @@ pub struct SampleDirectory {
     told_full: Option<Monotonic>,
     /// Files were created or removed since the directory was last synced.
     names_unsynced: bool,
+    /// The files that were open when it was lost: the journal need not know of each.
+    abandoned: Vec<String>,
 }
 
 impl SampleDirectory {
@@ -140,6 +142,7 @@ impl SampleDirectory {
             full_since: None,
             told_full: None,
             names_unsynced: false,
+            abandoned: Vec::new(),
         }
     }
 
@@ -525,6 +528,7 @@ impl SampleDirectory {
                     let message = format!("the sample directory {} is back", self.path.display());
                     cx.out.log(Severity::Notice, "disk-back", message);
                 }
+                self.remove_abandoned(cx, &attached);
                 outcome.attached = Some(attached);
                 self.ask_space(cx);
                 return;
@@ -533,6 +537,17 @@ impl SampleDirectory {
             Err(e) => outcome.lost = Some(e.to_string()),
         }
         self.away(cx, outcome.lost.clone().unwrap_or_default());
+    }
+
+    /// Removes the files of recordings that were lost with the directory and that its journal does not
+    /// bring back. Their sequence numbers are not used again, so nothing else would.
+    fn remove_abandoned(&mut self, cx: &mut Cx<'_>, attached: &Attached) {
+        for name in std::mem::take(&mut self.abandoned) {
+            if attached.recovered.iter().all(|r| r.id.file_name() != name) {
+                let request = DiskRequest::Unlink { dir: self.id, name };
+                cx.out.disk(self.id, Purpose::UnlinkOther, request);
+            }
+        }
     }
 
     /// Not attached: told once for each reason, and looked for again.
@@ -649,6 +664,8 @@ impl SampleDirectory {
     }
 
     fn put_away(&mut self, cx: &mut Cx<'_>) {
+        let names = self.files.values().map(|f| f.file.name().to_owned());
+        self.abandoned.extend(names);
         let files = std::mem::take(&mut self.files)
             .into_values()
             .map(|f| f.file);

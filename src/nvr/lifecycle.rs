@@ -136,6 +136,7 @@ impl Nvr {
             next_sequence: row.next_sequence,
             chain_hash: row.last_chain_hash,
             told_until: row.told_until.unwrap_or(cx.wall),
+            is_new: row.told_until.is_none(),
             clock_untrusted: !cx.clock_trusted,
             cause: cause.0,
             detail: cause.1.to_owned(),
@@ -161,6 +162,7 @@ impl Nvr {
             }
             (resume.next_sequence, resume.chain_hash) = old.recorder.next();
             resume.told_until = old.recorder.told_until();
+            resume.is_new = false;
             (resume.cause, resume.detail) =
                 (GapCause::User, "its settings were changed".to_owned());
             for gap in old.recorder.take_gaps() {

@@ -32,6 +32,8 @@ const LONG_GAP: Duration90k = Duration90k::from_secs(30);
 
 /// A gap shorter than this is none: the clock's fine correction and the rounding of times.
 const SHORTEST_GAP: Duration90k = Duration90k(9_000);
+/// Why nothing is recorded after what the journal alone knows of a stream.
+const ENDED_BEFORE_COMMIT: &str = "the recorder ended without notice";
 
 /// A recording in progress.
 struct Active {
@@ -87,6 +89,8 @@ pub struct Recorder {
     gap_untrusted: bool,
     /// The directory is away: its journal may know of recordings that are not known here.
     unsettled: bool,
+    /// Nothing of the stream was ever committed, and its directory's journal was not read yet.
+    is_new: bool,
     /// Too much was on its way to the disk: nothing is taken until half of it is gone.
     overflow: bool,
     cut: Option<ClockCut>,
@@ -108,6 +112,8 @@ pub struct Resume {
     pub chain_hash: [u8; 32],
     /// Up to here recordings and gaps are told.
     pub told_until: Wall90k,
+    /// The database has never had anything of the stream: `told_until` is just when it was asked.
+    pub is_new: bool,
     pub clock_untrusted: bool,
     /// Why nothing was recorded since.
     pub cause: GapCause,
@@ -137,6 +143,7 @@ impl Recorder {
             },
             gap_untrusted: resume.clock_untrusted,
             unsettled: true,
+            is_new: resume.is_new,
             overflow: false,
             cut: None,
             gaps: Vec::new(),
@@ -593,6 +600,14 @@ impl Recorder {
 
     /// The directory's journal told of a recording; the gap before it is told too.
     pub fn recovered(&mut self, recording: &Recording) -> Option<Gap> {
+        if std::mem::take(&mut self.is_new) {
+            // It is not: the recorder ended before its first commit. Its time line begins here.
+            self.told.until = recording.start;
+            self.pause = Pause {
+                cause: GapCause::Crash,
+                detail: ENDED_BEFORE_COMMIT.to_owned(),
+            };
+        }
         let gap = self.gap_until(recording.start);
         self.told = Reached {
             next_sequence: self.told.next_sequence.max(recording.id.sequence + 1),
@@ -610,6 +625,7 @@ impl Recorder {
     /// `next_sequence` are taken.
     pub fn directory_is_back(&mut self, next_sequence: Option<u32>) {
         self.unsettled = false;
+        self.is_new = false;
         if let Some(next) = next_sequence {
             self.told.next_sequence = self.told.next_sequence.max(next);
         }
