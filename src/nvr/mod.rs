@@ -305,6 +305,9 @@ impl Nvr {
 
     /// Acts on what came of a disk operation.
     fn directory_outcome(&mut self, now: Now, id: DirId, outcome: Outcome) {
+        if matches!(self.phase, Phase::Stopping { .. }) {
+            self.wake_at(Some(now.monotonic));
+        }
         for durable in outcome.durable {
             if let Some(stream) = self.streams.get_mut(&durable.recording.id.stream) {
                 stream.recorder.durable(&durable.recording);
