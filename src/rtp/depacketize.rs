@@ -241,7 +241,7 @@ impl Depacketizer {
 
     /// The stream goes on from another source: what is unfinished stays so.
     pub fn restart(&mut self, out: &mut Vec<u8>) {
-        if self.state == State::Marked {
+        if self.state == State::Marked && self.fragment == Fragment::None {
             // Its end was told, and nothing speaks against it. A full queue is counted.
             let _ = self.complete(out, false);
         }

@@ -82,7 +82,11 @@ struct Imprint {
 
 impl Imprint {
     fn of(p: &Packet<'_>) -> Imprint {
-        let last_bytes = p.payload.last_chunk().copied().unwrap_or_default();
+        let last_bytes = p.payload.last_chunk().copied().unwrap_or_else(|| {
+            let mut short = [0; 8];
+            short[..p.payload.len()].copy_from_slice(p.payload);
+            short
+        });
         Imprint {
             sequence: p.sequence,
             timestamp: p.timestamp,

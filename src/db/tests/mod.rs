@@ -1,7 +1,6 @@
 //! What the tests of the database share: a configuration and recordings of small cameras.
 
 mod configure;
-mod flash;
 mod flush;
 mod list;
 mod open;

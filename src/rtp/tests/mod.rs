@@ -1,6 +1,8 @@
 //! A receiver with a camera in front of it that does as it is told.
 
-mod quirks;
+mod losses;
+mod packets;
+mod pictures;
 mod random;
 
 use super::*;
