@@ -1,6 +1,7 @@
 //! What the tests of the database share: a configuration and recordings of small cameras.
 
 mod configure;
+mod flash;
 mod flush;
 mod list;
 mod open;

@@ -108,7 +108,18 @@ fn a_recording_without_index_is_given_up() {
 }
 
 #[test]
-fn an_overlap_is_cut() {
+fn an_overlap_is_told_and_left() {
+    let (mut db, snapshot) = one_camera();
+    let mut early = recording(snapshot.open, MAIN, 1);
+    early.start = early.start - Duration90k(90);
+    let both = Flush {
+        recordings: vec![
+            (DirId(1), recording(snapshot.open, MAIN, 0)),
+            (DirId(1), early),
+        ],
+        ..Flush::default()
+    };
+    flush(&mut db, both).unwrap();
     let second = RecordingId {
         sequence: 1,
         ..FIRST
@@ -118,12 +129,12 @@ fn an_overlap_is_cut() {
         second,
         by: Duration90k(90),
     };
-    let db = damage(
-        "update recording set wall_duration_90k = wall_duration_90k + 90 where sequence = 0;
-         update stream_dir set duration_90k = duration_90k + 90",
-        &[overlap],
+    assert_eq!(findings(&db), std::slice::from_ref(&overlap));
+    assert_eq!(
+        overlap.to_string(),
+        "recordings 1/0 and 1/1 overlap by 0.001 s"
     );
-    assert_eq!(placed(&db, MAIN)[0].2, MINUTE.0);
+    assert_eq!(db.mend(&overlap).unwrap(), None);
 }
 
 #[test]
