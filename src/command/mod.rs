@@ -1,6 +1,7 @@
 //! What the command line can do: one file a command, each with its arguments and
 //! `run(args) -> Result<Exit, Failure>`.
 
+pub mod check;
 pub mod demo;
 pub mod export;
 pub mod init;
@@ -26,7 +27,6 @@ pub enum Exit {
     /// 2: the arguments or the configuration are wrong.
     Usage,
     /// 3: `check` found something that is not as it should be (and did not mend all of it).
-    #[allow(dead_code)]
     Found,
 }
 

@@ -185,7 +185,7 @@ fn entry_id(
 
 /// A gap that follows on one of the same cause and words extends it. One of no length says nothing
 /// and is left out.
-fn insert_gap(tx: &Transaction, open: OpenId, gap: &Gap) -> Result<(), Error> {
+pub(super) fn insert_gap(tx: &Transaction, open: OpenId, gap: &Gap) -> Result<(), Error> {
     position(tx, gap.stream)?;
     if gap.end <= gap.start {
         return Ok(());

@@ -6,6 +6,7 @@ mod configure;
 mod database;
 mod flush;
 mod list;
+mod mend;
 mod query;
 mod restamp;
 mod upgrade;

@@ -195,7 +195,7 @@ impl Database {
     }
 }
 
-fn forget(tx: &Transaction, id: RecordingId, has_file: bool) -> Result<(), Error> {
+pub(super) fn forget(tx: &Transaction, id: RecordingId, has_file: bool) -> Result<(), Error> {
     let key = params![id.stream.0, id.sequence];
     if has_file {
         tx.execute(

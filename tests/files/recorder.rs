@@ -43,7 +43,7 @@ impl Recorder {
              [camera.sub]\nurl = \"rtsp://192.0.2.1/sub\"\n"
         );
         std::fs::write(temp.path().join("nvr.toml"), config).unwrap();
-        let mut db = Database::open(&db_dir, Mode::Create, 1).unwrap();
+        let mut db = Database::open(&db_dir, Mode::Create, uuid::Uuid::new_v4().as_u128()).unwrap();
         let camera = CameraConfig {
             name: "driveway".into(),
             main: Some(StreamConfig::new("rtsp://192.0.2.1/main")),

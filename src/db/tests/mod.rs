@@ -4,6 +4,7 @@ mod configure;
 mod flash;
 mod flush;
 mod list;
+mod mend;
 mod open;
 mod query;
 mod restamp;
