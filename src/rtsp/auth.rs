@@ -484,6 +484,44 @@ mod tests {
         assert_eq!(again.authorize("PLAY", "u").unwrap(), first);
     }
 
+    /// Another implementation comes to the same answers. (Not for `auth-int`: it leaves out the hash of
+    /// the body that RFC 7616 section 3.4.3 asks for.)
+    #[test]
+    fn http_auth_agrees() {
+        for challenge in [
+            r#"Digest realm="IP Camera", nonce="abc""#,
+            r#"Digest realm="a \"b\" c", nonce="ab\\c", opaque="o", algorithm=MD5, qop="auth""#,
+            r#"Digest realm="r", nonce="n", algorithm=SHA-256, qop="auth""#,
+            r#"Digest realm="r", nonce="n", algorithm=MD5-sess, qop="auth""#,
+        ] {
+            let mut ours = authenticator();
+            ours.challenged(&headers(&[challenge]));
+            let answer = ours.authorize("SETUP", "rtsp://192.0.2.1/main").unwrap();
+            let Some(Challenge::Digest(d)) = &ours.challenge else {
+                panic!("no digest");
+            };
+            let offers = http_auth::parse_challenges(challenge).unwrap();
+            let mut theirs = http_auth::DigestClient::try_from(&offers[0]).unwrap();
+            let params = http_auth::PasswordParams {
+                username: "admin",
+                password: "hunter2",
+                uri: "rtsp://192.0.2.1/main",
+                method: "SETUP",
+                body: Some(&[]),
+            };
+            let expected = theirs.respond_with_testing_cnonce(&params, &d.cnonce);
+            let expected = expected.unwrap();
+            let response = |a: &str| parse_offers(a)[0].get("response").map(str::to_owned);
+            assert_eq!(response(&answer), response(&expected), "{challenge}");
+            for key in ["realm", "nonce", "opaque", "nc", "qop"] {
+                assert_eq!(
+                    parse_offers(&answer)[0].get(key),
+                    parse_offers(&expected)[0].get(key)
+                );
+            }
+        }
+    }
+
     #[test]
     fn session_algorithms_and_auth_int() {
         let mut auth = authenticator();
