@@ -111,6 +111,9 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
 
 type Value<'i> = Spanned<DeValue<'i>>;
 
+/// User and password.
+type Credentials = (String, String);
+
 /// A table, and which section of the file it is.
 struct Section<'a, 'i> {
     kind: usize,
@@ -468,12 +471,11 @@ impl Reader<'_> {
         }
     }
 
-    #[allow(clippy::type_complexity)]
     fn stream(
         &mut self,
         section: &Section,
         sample_dirs: &[PathBuf],
-    ) -> (Option<StreamConfig>, Option<(String, String)>) {
+    ) -> (Option<StreamConfig>, Option<Credentials>) {
         let url = self.required(section, "url", values::camera_url);
         let transport = self.optional(section, "transport", |text| {
             one_of(text, &[Transport::Tcp, Transport::Udp], |t| t.as_str())

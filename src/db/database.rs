@@ -86,7 +86,7 @@ impl Database {
     /// but for tests: UUIDs are made of it.
     pub fn open(db_dir: &Path, mode: Mode, seed: u128) -> Result<Database, Error> {
         let mut rng = Pcg64::from_seed(spread(seed));
-        let (mut connection, lock) = connect(db_dir, mode)?;
+        let (lock, mut connection) = connect(db_dir, mode)?;
         match upgrade::state(&connection, db_dir)? {
             upgrade::State::Current => {}
             upgrade::State::Empty if mode == Mode::Create => {
@@ -213,11 +213,12 @@ pub(super) fn new_uuid(rng: &mut Pcg64) -> Uuid {
     uuid::Builder::from_random_bytes(bytes).into_uuid()
 }
 
-/// Takes the lock that `mode` needs and opens the file, whatever is in it.
+/// Takes the lock that `mode` needs and opens the file, whatever is in it. The lock comes first, so
+/// that variables of this order end the connection before they give it up.
 pub(super) fn connect(
     db_dir: &Path,
     mode: Mode,
-) -> Result<(Connection, Option<Flock<File>>), Error> {
+) -> Result<(Option<Flock<File>>, Connection), Error> {
     let file = db_dir.join(FILE_NAME);
     if mode == Mode::Create {
         make_dir(db_dir)?;
@@ -243,7 +244,7 @@ pub(super) fn connect(
     if mode != Mode::ReadOnly {
         connection.pragma_update(None, "journal_mode", "wal")?;
     }
-    Ok((connection, lock))
+    Ok((lock, connection))
 }
 
 /// Sets what SQLite forgets when a connection ends.

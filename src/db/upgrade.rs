@@ -99,7 +99,7 @@ pub(super) fn create(connection: &mut Connection, uuid: Uuid) -> Result<(), Erro
 /// Brings the database in `db_dir` to [`VERSION`]. The recorder must not be running. Tells the
 /// version it had; that of a current one is [`VERSION`].
 pub fn upgrade(db_dir: &Path, progress: &mut dyn FnMut(Progress)) -> Result<u32, Error> {
-    let (mut connection, _lock) = database::connect(db_dir, Mode::ReadWrite)?;
+    let (_lock, mut connection) = database::connect(db_dir, Mode::ReadWrite)?;
     match state(&connection, db_dir)? {
         State::Empty => Err(Error::Missing(db_dir.to_owned())),
         State::Current => Ok(VERSION),
@@ -225,7 +225,7 @@ mod tests {
     fn old() -> (TempDir, PathBuf) {
         let temp = TempDir::new().unwrap();
         let dir = temp.path().to_owned();
-        let (mut connection, _lock) = database::connect(&dir, Mode::Create).unwrap();
+        let (_lock, mut connection) = database::connect(&dir, Mode::Create).unwrap();
         create(&mut connection, Uuid::nil()).unwrap();
         connection
             .execute_batch(
@@ -247,7 +247,7 @@ mod tests {
     #[test]
     fn every_step_is_taken_and_told() {
         let (_temp, dir) = old();
-        let (mut connection, _lock) = database::connect(&dir, Mode::ReadWrite).unwrap();
+        let (_lock, mut connection) = database::connect(&dir, Mode::ReadWrite).unwrap();
         assert_eq!(
             state_for(&connection, &dir, 3).unwrap(),
             State::Old { found: 1 }
@@ -278,7 +278,7 @@ mod tests {
         // The power fails after each transaction in turn: the process's memory and lock are gone.
         let mut interruptions = 0;
         loop {
-            let (mut connection, _lock) = database::connect(&dir, Mode::ReadWrite).unwrap();
+            let (_lock, mut connection) = database::connect(&dir, Mode::ReadWrite).unwrap();
             let State::Old { found } = state_for(&connection, &dir, 3).unwrap() else {
                 break;
             };
@@ -298,14 +298,14 @@ mod tests {
             assert!(interruptions < 20, "it gets nowhere");
         }
         assert_eq!(interruptions, 5);
-        let (connection, _lock) = database::connect(&dir, Mode::ReadOnly).unwrap();
+        let (_lock, connection) = database::connect(&dir, Mode::ReadOnly).unwrap();
         assert_eq!(sheep(&connection)[4], Some(50));
     }
 
     #[test]
     fn a_step_that_fails_changes_nothing() {
         let (_temp, dir) = old();
-        let (mut connection, _lock) = database::connect(&dir, Mode::ReadWrite).unwrap();
+        let (_lock, mut connection) = database::connect(&dir, Mode::ReadWrite).unwrap();
         let bad = [Step {
             to: 2,
             about: "stumble",
@@ -330,7 +330,7 @@ mod tests {
     #[test]
     fn filling_needs_no_second_copy() {
         let (_temp, dir) = old();
-        let (mut connection, _lock) = database::connect(&dir, Mode::ReadWrite).unwrap();
+        let (_lock, mut connection) = database::connect(&dir, Mode::ReadWrite).unwrap();
         connection
             .execute_batch("create table big (id integer primary key, data blob, mark integer)")
             .unwrap();
@@ -368,7 +368,7 @@ mod tests {
     #[test]
     fn other_versions_are_told_plainly() {
         let (_temp, dir) = old();
-        let (mut connection, lock) = database::connect(&dir, Mode::ReadWrite).unwrap();
+        let (lock, mut connection) = database::connect(&dir, Mode::ReadWrite).unwrap();
         let newer = state_for(&connection, &dir, 0).unwrap_err().to_string();
         assert!(
             newer.contains("schema version 1, newer than this program's 0"),

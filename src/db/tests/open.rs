@@ -136,3 +136,27 @@ fn a_full_disk_is_told_as_such_and_passes() {
         .unwrap();
     flush(&mut db, big(0)).unwrap();
 }
+
+#[test]
+fn what_was_answered_is_there_though_the_writer_never_ended() {
+    let (temp, dir) = folder();
+    let mut db = Database::open(&dir, Mode::Create, 1).unwrap();
+    let open = start(&mut db, &["/a"], &[camera("driveway")]).open;
+    record(&mut db, open, StreamId(1), 0..5);
+    // As a power cut leaves it: the log is not brought in, and its memory is gone.
+    let after = temp.path().join("after");
+    fs::create_dir(&after).unwrap();
+    for name in ["db", "db-wal"] {
+        fs::copy(dir.join(name), after.join(name)).unwrap();
+    }
+    assert!(fs::metadata(after.join("db-wal")).unwrap().len() > 0);
+    let mut db = Database::open(&after, Mode::ReadWrite, 1).unwrap();
+    let snapshot = start(&mut db, &["/a"], &[camera("driveway")]);
+    assert!(!snapshot.was_clean);
+    assert_eq!(snapshot.cameras[0].streams[0].next_sequence, 5);
+    let durable: i64 = db
+        .connection
+        .pragma_query_value(None, "synchronous", |r| r.get(0))
+        .unwrap();
+    assert_eq!(durable, 2, "full");
+}
