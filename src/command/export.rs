@@ -8,6 +8,7 @@ use super::output::Output;
 use super::progress::{Progress, bytes};
 use super::{Exit, Failure, span};
 use crate::ConfigArgs;
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use moonfire_nvr::db::{self, Database, Dir, Mode, Snapshot, Stream, StreamKind};
 use moonfire_nvr::mp4::{self, Piece, Segment};
@@ -103,7 +104,8 @@ pub fn run(args: Export) -> Result<Exit, Failure> {
     }
     let sources = locate(&snapshot, found.recordings).map_err(Failure::Failed)?;
     drop(db); // A reader that stays keeps the recorder from tidying up its database.
-    let plan = Plan::new(&wish.span, sources, &found.gaps).map_err(Failure::Failed)?;
+    let now = span::wall(Timestamp::now());
+    let plan = Plan::new(&wish.span, sources, &found.gaps, now).map_err(Failure::Failed)?;
     plan.save(&args.output, args.force)
         .map_err(Failure::Failed)?;
     for line in plan.summary(zone) {
@@ -306,11 +308,12 @@ impl Signals {
 
 impl Plan {
     /// Lays out the file of what `recordings` (in order of time, with their sample files) have of the
-    /// span; `gaps` tell why there is nothing of the rest.
+    /// span; `gaps` tell why there is nothing of the rest. What is after `now` is not missed.
     fn new(
         span: &Range<Wall90k>,
         recordings: Vec<(PathBuf, Arc<Recording>)>,
         gaps: &[Gap],
+        now: Wall90k,
     ) -> Result<Plan, String> {
         let mut covered = Vec::with_capacity(recordings.len());
         let (mut sources, mut segments) = (Vec::new(), Vec::new());
@@ -329,7 +332,7 @@ impl Plan {
         Ok(Plan {
             file,
             sources,
-            holes: holes(span, &covered, gaps),
+            holes: holes(&(span.start..span.end.min(now)), &covered, gaps),
         })
     }
 
@@ -496,3 +499,45 @@ impl Window<'_> {
 
 /// Why a file of the window may be missing.
 const DELETED: &str = "it is gone: probably deleted meanwhile to make room. Try again with a                        later --from; if that does not help, run `check`";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use moonfire_nvr::recording::{GapCause, StreamId};
+
+    #[test]
+    fn what_is_missing_is_told_with_its_causes() {
+        let at = Wall90k::from_unix_secs;
+        let gap = |from, to, detail: &str| Gap {
+            stream: StreamId(1),
+            start: at(from),
+            end: at(to),
+            cause: GapCause::Camera,
+            detail: detail.into(),
+            clock_untrusted: false,
+        };
+        let gaps = [
+            gap(90, 110, "it was off"),
+            gap(110, 120, ""),
+            gap(300, 310, "later"),
+        ];
+        let hole = |from, to, causes: &[&str]| Hole {
+            span: at(from)..at(to),
+            causes: causes.iter().map(|&c| c.to_owned()).collect(),
+        };
+        let covered = [at(50)..at(100), at(120)..at(200), at(200)..at(210)];
+        let found = |from, to| holes(&(at(from)..at(to)), &covered, &gaps);
+        let middle = hole(100, 120, &["camera: it was off", "camera"]);
+        assert_eq!(found(50, 210), [middle]);
+        let end = hole(210, 400, &["camera: later"]);
+        assert_eq!(holes(&(at(130)..at(400)), &covered[1..], &gaps), [end]);
+        let nothing: [Hole; 0] = [];
+        assert_eq!(holes(&(at(60)..at(100)), &covered[..1], &gaps), nothing);
+        // Less than a second is what clocks leave; a span that ends before it all misses nothing.
+        assert_eq!(
+            holes(&(at(0)..at(10)), &[at(0)..at(9) + Duration90k(45_000)], &[]),
+            nothing
+        );
+        assert_eq!(holes(&(at(60)..at(20)), &[at(60)..at(70)], &[]), nothing);
+    }
+}

@@ -61,7 +61,8 @@ fn in_zone(t: DateTime, zone: &TimeZone, end: End) -> Option<Timestamp> {
     }
 }
 
-fn wall(t: Timestamp) -> Wall90k {
+/// A moment as recordings count it.
+pub fn wall(t: Timestamp) -> Wall90k {
     let ticks = i128::from(TICKS_PER_SECOND) * t.as_nanosecond() / 1_000_000_000;
     Wall90k(ticks as i64) // Years -9999 to 9999 fit.
 }
