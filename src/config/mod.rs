@@ -203,7 +203,8 @@ pub enum LogTarget {
     /// `"stderr"`, and where there is no `[syslog]`: lines for people on standard error, which is a
     /// terminal or, under systemd, the journal (each line then begins with its `<level>`).
     Stderr,
-    /// `"local"`, `"unix:/path"`: RFC 5424 to a datagram socket, `/dev/log` if local.
+    /// `"unix:/path"`: RFC 5424 to a datagram socket. `"local"`: `/dev/log`, in the older form that
+    /// is understood there.
     Unix(PathBuf),
     /// `"udp:host:514"`: RFC 5424 over UDP (RFC 5426).
     Udp { host: String, port: u16 },

@@ -555,10 +555,10 @@ impl<C: Core> EventLoop<C> {
     fn send(&mut self) {
         self.sockets.flush(self.clock.monotonic());
         self.answers();
+        self.log.flush(self.clock.now());
         if let Some(host) = self.log.wanted_name() {
             self.resolver.ask(self.clock.monotonic(), Asker::Log, host);
         }
-        self.log.flush(self.clock.now());
     }
 
     fn measure(&mut self, began: Monotonic) {

@@ -64,12 +64,8 @@ impl Bench {
         op
     }
 
-    /// A turn of a loop: takes the answers there are, hands over, waits a little for more.
+    /// A turn of a loop: hands over, waits a little, takes the answers there are.
     fn turn(&mut self) {
-        while let Some(done) = self.disk.next_completed(NOW) {
-            self.order.push(done.op);
-            self.answers.insert(done.op, (done.result, done.buffer));
-        }
         self.disk.flush();
         let wait = match self.disk.wants_flush() || self.disk.has_completed() {
             true => Duration::ZERO,
@@ -79,6 +75,10 @@ impl Bench {
         match self.poll.poll(&mut events, Some(wait)) {
             Ok(()) => {}
             Err(e) => assert_eq!(e.kind(), io::ErrorKind::Interrupted),
+        }
+        while let Some(done) = self.disk.next_completed(NOW) {
+            self.order.push(done.op);
+            self.answers.insert(done.op, (done.result, done.buffer));
         }
     }
 

@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use syslog::{Facility, Formatter5424, LogFormat};
+use syslog::{Facility, Formatter3164, Formatter5424, LogFormat};
 
 /// The structured data's id. 32473 is the enterprise number that RFC 5612 sets aside for examples:
 /// this project has none of its own, and the name before it keeps it apart.
@@ -27,44 +27,74 @@ const PROGRAM: &str = "moonfire-nvr";
 const MAX_MESSAGE_BYTES: usize = 1200;
 const MAX_VALUE_BYTES: usize = 128;
 
-/// Makes lines of RFC 5424.
+/// Makes lines for syslog servers, without an end.
 #[derive(Debug)]
-pub(super) struct Syslog(Formatter5424);
+pub(super) struct Syslog {
+    rfc5424: Formatter5424,
+    local: Formatter3164,
+}
 
 impl Syslog {
     pub(super) fn new() -> Syslog {
         let hostname = nix::unistd::gethostname().ok();
         let hostname = hostname.and_then(|name| name.into_string().ok());
-        Syslog(Formatter5424 {
-            facility: Facility::LOG_DAEMON,
-            hostname: hostname.filter(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_graphic())),
-            process: PROGRAM.to_owned(),
-            pid: std::process::id(),
-        })
+        let pid = std::process::id();
+        Syslog {
+            rfc5424: Formatter5424 {
+                facility: Facility::LOG_DAEMON,
+                hostname: hostname
+                    .filter(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_graphic())),
+                process: PROGRAM.to_owned(),
+                pid,
+            },
+            local: Formatter3164 {
+                facility: Facility::LOG_DAEMON,
+                hostname: None,
+                process: PROGRAM.to_owned(),
+                pid,
+            },
+        }
     }
 
-    /// A line without an end.
-    pub(super) fn line(&self, record: &LogRecord) -> Vec<u8> {
-        let mut params = BTreeMap::new();
-        params.insert("event".to_owned(), record.event.to_owned());
-        if let Some(camera) = &record.camera {
-            let camera = tidy(camera, MAX_VALUE_BYTES).into_owned();
-            params.insert("camera".to_owned(), camera);
-        }
-        if let Some(stream) = record.stream {
-            params.insert("stream".to_owned(), stream.to_owned());
-        }
-        let data = BTreeMap::from([(STRUCTURED_DATA_ID.to_owned(), params)]);
+    /// A line as RFC 5424 has it.
+    pub(super) fn rfc5424(&self, record: &LogRecord) -> Vec<u8> {
         let message = tidy(&record.message, MAX_MESSAGE_BYTES);
+        let content = (MESSAGE_ID, structured_data(record), message);
         let mut line = Vec::with_capacity(256);
         // Writing to memory does not fail.
-        let _ = self.0.format(
-            &mut line,
-            severity(record.severity),
-            (MESSAGE_ID, data, message),
-        );
+        let _ = self
+            .rfc5424
+            .format(&mut line, severity(record.severity), content);
         line
     }
+
+    /// A line as it is understood on `/dev/log`: systemd's journal knows no other header, and
+    /// rsyslogd's imuxsock takes RFC 5424 apart wrongly there unless `UseSpecialParser` is off. The
+    /// structured data is part of the message, in the same words.
+    pub(super) fn local(&self, record: &LogRecord) -> Vec<u8> {
+        let data = structured_data(record);
+        let data = self.rfc5424.format_5424_structured_data(data);
+        let message = tidy(&record.message, MAX_MESSAGE_BYTES);
+        let content = format!("{data} {message}");
+        let mut line = Vec::with_capacity(256);
+        let _ = self
+            .local
+            .format(&mut line, severity(record.severity), content);
+        line
+    }
+}
+
+fn structured_data(record: &LogRecord) -> BTreeMap<String, BTreeMap<String, String>> {
+    let mut params = BTreeMap::new();
+    params.insert("event".to_owned(), record.event.to_owned());
+    if let Some(camera) = &record.camera {
+        let camera = tidy(camera, MAX_VALUE_BYTES).into_owned();
+        params.insert("camera".to_owned(), camera);
+    }
+    if let Some(stream) = record.stream {
+        params.insert("stream".to_owned(), stream.to_owned());
+    }
+    BTreeMap::from([(STRUCTURED_DATA_ID.to_owned(), params)])
 }
 
 /// How lines for people look.
@@ -160,7 +190,7 @@ mod tests {
 
     #[test]
     fn rfc_5424_with_nasty_values() {
-        let line = String::from_utf8(Syslog::new().line(&record())).unwrap();
+        let line = String::from_utf8(Syslog::new().rfc5424(&record())).unwrap();
         // Facility 3 (daemon), severity 4.
         assert!(line.starts_with("<28>1 2"), "{line}");
         let expected = format!(
@@ -173,13 +203,27 @@ mod tests {
     }
 
     #[test]
+    fn the_local_form() {
+        let line = String::from_utf8(Syslog::new().local(&record())).unwrap();
+        let (head, rest) = line.split_once(" moonfire-nvr[").unwrap();
+        // `<28>Nov 22 10:00:00`
+        assert!(head.starts_with("<28>") && head.len() == 4 + 15, "{head}");
+        let expected = format!(
+            "{}]: [nvr@32473 camera=\"drive\\\"way\\]\\\\ 2\" event=\"camera-lost\" \
+             stream=\"main\"] it is gone:   [31mtimed out",
+            std::process::id()
+        );
+        assert_eq!(rest, expected);
+    }
+
+    #[test]
     fn lines_are_short_enough_for_every_receiver() {
         let long = LogRecord {
             camera: Some("\"".repeat(300)),
             message: "ä".repeat(5000),
             ..record()
         };
-        let line = Syslog::new().line(&long);
+        let line = Syslog::new().rfc5424(&long);
         assert!(line.len() < 2048, "{}", line.len());
         assert!(String::from_utf8(line).is_ok());
     }

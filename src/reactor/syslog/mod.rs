@@ -5,6 +5,8 @@
 
 mod format;
 mod link;
+#[cfg(test)]
+mod tests;
 
 use crate::config::{LogTarget, SyslogConfig};
 use crate::nvr::port::{LogRecord, Severity};
@@ -14,9 +16,11 @@ use jiff::tz::TimeZone;
 use link::{Link, Sent};
 use mio::Registry;
 use std::collections::VecDeque;
+use std::ffi::OsStr;
 use std::io::{self, IsTerminal};
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::Duration;
 
 /// Lines, and their bytes, that wait at most. Newer ones are dropped and counted: the oldest tell
@@ -179,9 +183,10 @@ impl Log {
         let line = match &self.config.to {
             LogTarget::Nowhere => return,
             LogTarget::Stderr => human(record, now.wall, &self.style),
-            LogTarget::Unix(_) | LogTarget::Udp { .. } => self.syslog.line(record),
+            LogTarget::Unix(path) if is_local(path) => self.syslog.local(record),
+            LogTarget::Unix(_) | LogTarget::Udp { .. } => self.syslog.rfc5424(record),
             LogTarget::Tcp { .. } => {
-                let line = self.syslog.line(record);
+                let line = self.syslog.rfc5424(record);
                 // Octet counting (RFC 6587 section 3.4.1).
                 let mut framed = format!("{} ", line.len()).into_bytes();
                 framed.extend_from_slice(&line);
@@ -318,6 +323,12 @@ impl Log {
         self.front_sent = 0;
         self.wanted = None;
     }
+}
+
+/// Whether it is the machine's own log: `/dev/log`, or `dev-log`, which that is a link to where
+/// systemd's journal reads it.
+fn is_local(path: &Path) -> bool {
+    path == Path::new("/dev/log") || path.file_name() == Some(OsStr::new("dev-log"))
 }
 
 /// How lines on standard error should look.
