@@ -434,9 +434,9 @@ fn a_key_frame_between_ticks_does_not_wait_for_the_next_one() {
     // Nobody reads, and yet all of it is taken from the sender.
     peer.set_nonblocking(true).unwrap();
     let mut sent = 100_000;
-    let frame = vec![0; 400_000];
-    while sent < 500_000 {
-        match peer.write(&frame[..500_000 - sent]) {
+    let frame = vec![0; 700_000];
+    while sent < 800_000 {
+        match peer.write(&frame[..800_000 - sent]) {
             Ok(n) => sent += n,
             Err(e) => panic!("held up after {sent} bytes: {e}"),
         }
@@ -447,7 +447,7 @@ fn a_key_frame_between_ticks_does_not_wait_for_the_next_one() {
         assert!(Instant::now() < deadline, "the window is too small");
         std::thread::yield_now();
     }
-    el.until(|c| c.received.len() == 500_000);
+    el.until(|c| c.received.len() == 800_000);
 }
 
 /// Bytes that the other side's kernel has not acknowledged (tcp(7), `SIOCOUTQ`).

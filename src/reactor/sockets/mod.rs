@@ -33,9 +33,10 @@ const SEND_BUDGET_BYTES: usize = 1 << 20;
 const FLUSH_LIMIT: Duration = Duration::from_secs(5);
 
 /// A bulk TCP connection wakes the loop ahead of its tick when so many bytes wait in the kernel
-/// (`SO_RCVLOWAT`). The kernel makes its receive buffer at least twice as large, so the window
-/// never closes on a key frame that arrives between ticks.
-pub const BULK_WAKE_BYTES: i32 = 256 << 10;
+/// (`SO_RCVLOWAT`): not for the key frame of a usual camera, but before the window can close. For
+/// the kernel makes the receive buffer twice as large at least, while its own tuning, which goes by
+/// how fast we read, would hold up a camera for a whole tick.
+pub const BULK_WAKE_BYTES: i32 = 512 << 10;
 
 /// What [`Sockets::read`] found.
 #[derive(Debug, PartialEq, Eq)]
