@@ -88,6 +88,21 @@ impl Drop for Demo {
     }
 }
 
+/// A second one in the same folder says so, and leaves the first one's file alone.
+fn is_refused_while_one_runs(dir: &Path) -> bool {
+    let file = dir.join("moonfire-nvr.toml");
+    let before = std::fs::read(&file).unwrap();
+    let second = Command::new(env!("CARGO_BIN_EXE_moonfire-nvr"))
+        .args(["demo", "--listen", "127.0.0.1:0", "--dir"])
+        .arg(dir)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&second.stderr);
+    assert!(said.contains("another moonfire-nvr"), "{said}");
+    assert_eq!(std::fs::read(&file).unwrap(), before);
+    !second.status.success() && second.stdout.is_empty()
+}
+
 /// How many streams have bytes of a recording in progress.
 fn recording(status: &serde_json::Value) -> usize {
     let cameras = status["cameras"].as_array().unwrap();
@@ -105,6 +120,7 @@ fn it_records_ends_and_goes_on() {
     for turn in 1..=2 {
         let demo = Demo::start(&dir);
         demo.wait_for_recording();
+        assert!(is_refused_while_one_runs(&dir));
         let said = demo.end();
         assert!(said.contains("in good order"), "{said}");
         let sample_files = std::fs::read_dir(dir.join("sample")).unwrap();

@@ -1,8 +1,8 @@
 //! `moonfire-nvr demo`: simulated cameras and the recorder, to see it work with one command.
 
-use super::{Exit, Failure};
+use super::{Exit, Failure, entropy};
 use moonfire_nvr::config::Config;
-use moonfire_nvr::db::Mode;
+use moonfire_nvr::db::{Database, Mode};
 use moonfire_nvr::reactor::{self, DiskChoice};
 use moonfire_nvr::simulated_camera::network::{Options, Picture, RunningCamera};
 use moonfire_nvr::simulated_camera::{Authentication, Faults, Scheme};
@@ -42,6 +42,8 @@ pub fn run(args: Demo) -> Result<Exit, Failure> {
         None => default_dir()?,
     };
     make_dir(&dir)?;
+    // Another demonstration in the same folder is to be noticed before its file is replaced.
+    drop(Database::open(&dir.join("db"), Mode::Create, entropy())?);
     // The recorder takes these in its own thread; the cameras' threads, which inherit this, must
     // not be killed by them before it could end in good order.
     let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
@@ -66,7 +68,11 @@ pub fn run(args: Demo) -> Result<Exit, Failure> {
         disk: DiskChoice::default(),
     };
     reactor::run(config, options).map_err(|e| Failure::Failed(e.to_string()))?;
-    println!("Ended in good order. The next start goes on where this one ended.");
+    // Whoever read the first line may not be there for the last.
+    let _ = writeln!(
+        io::stdout(),
+        "Ended in good order. The next start goes on where this one ended."
+    );
     Ok(Exit::Fine)
 }
 

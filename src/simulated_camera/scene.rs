@@ -356,7 +356,8 @@ fn draw_car(pen: &mut Pen<'_>, secs: f64) {
             corners.reverse();
         }
     }
-    for reach in [26.0, 38.0, 50.0, 62.0] {
+    for step in 1..=9 {
+        let reach = 7.0 * step as f32;
         let wide = reach * 0.1;
         let mut beam = vec![
             at(26.0, -8.6),
@@ -367,7 +368,7 @@ fn draw_car(pen: &mut Pen<'_>, secs: f64) {
         if d < 0.0 {
             beam.reverse();
         }
-        pen.polygon(&beam, Rgb(255, 240, 190), 0.09);
+        pen.polygon(&beam, Rgb(255, 240, 190), 0.04);
     }
     pen.glow((x, y + 1.0, 30.0, 2.2), INK, 0.6, 3.0);
     pen.polygon(&cabin, body.mix(INK, 0.12), 1.0);

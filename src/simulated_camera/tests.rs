@@ -570,3 +570,57 @@ fn a_client_that_comes_back_late_gets_what_is_new() {
     let last = synthetic::number_of(&units.last().unwrap().concat()).unwrap();
     assert!(last > 600, "{last}");
 }
+
+/// Bytes that no client would send: answered, refused or passed over, never a panic, and the
+/// connection takes no more memory than a message may have.
+#[test]
+fn damaged_requests_do_no_harm() {
+    use rand_core::{RngCore, SeedableRng};
+    let whole = format!(
+        "OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n\
+         DESCRIBE rtsp://cam/main RTSP/1.0\r\nCSeq: 2\r\nAuthorization: Digest username=\"a\", \
+         realm=\"b\", nonce=\"c\", uri=\"d\", response=\"e\"\r\n\r\n\
+         SETUP rtsp://cam/main/trackID=0 RTSP/1.0\r\nCSeq: 3\r\nTransport: {TCP}, {}\r\n\r\n\
+         SET_PARAMETER rtsp://cam/main RTSP/1.0\r\nCSeq: 4\r\nContent-Length: 5\r\n\r\nhello\
+         $\x01\x00\x02ab",
+        udp()
+    )
+    .into_bytes();
+    let mut rng = rand_pcg::Pcg64Mcg::seed_from_u64(3);
+    for round in 0..3000 {
+        let mut bytes = whole.clone();
+        for _ in 0..rng.next_u32() % 6 {
+            let at = rng.next_u32() as usize % bytes.len();
+            let other = rng.next_u32() as usize % bytes.len();
+            match rng.next_u32() % 4 {
+                0 => bytes[at] = rng.next_u32() as u8,
+                1 => bytes.truncate(at.max(1)),
+                2 => drop(bytes.drain(at.min(other)..at.max(other))),
+                _ => bytes.insert(at, bytes[other]),
+            }
+            if bytes.is_empty() {
+                break;
+            }
+        }
+        let mut c = Client::new(Config {
+            authentication: (round % 2 == 0).then(|| Authentication {
+                username: "a".to_owned(),
+                password: "p".to_owned(),
+                scheme: Scheme::Md5,
+            }),
+            ..config(&[])
+        });
+        let now = c.now();
+        for piece in bytes.chunks(1 + rng.next_u32() as usize % 100) {
+            c.session.receive(now, piece);
+        }
+        c.session.handle_timeout(now);
+        let mut sent = 0;
+        while let Some(output) = c.session.poll_output() {
+            if let ServerOutput::Send(bytes) = output {
+                sent += bytes.len();
+            }
+        }
+        assert!(sent < 10 * message::MAX_MESSAGE_BYTES, "round {round}");
+    }
+}
