@@ -104,7 +104,7 @@ impl Recorder {
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
-            .open(self.dir.path().join("log"))
+            .open(self.log_path())
             .expect("a log");
         let child = Command::new(PROGRAM)
             .args(["run", "--config"])
@@ -115,8 +115,12 @@ impl Recorder {
         Running(child)
     }
 
+    fn log_path(&self) -> PathBuf {
+        self.dir.path().join("log")
+    }
+
     fn log(&self) -> String {
-        std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+        std::fs::read_to_string(self.log_path()).unwrap_or_default()
     }
 
     fn get(&self, path: &str) -> Option<String> {
@@ -184,23 +188,25 @@ fn gstreamer(args: &[&str]) -> (Running, u16) {
     (Running(child), port)
 }
 
-/// A camera of our own; yields the address of its main stream's URL.
-fn simulated(args: &[&str]) -> (Running, String) {
+/// A camera of our own that plays a clip over and over; yields its main stream's URL.
+fn simulated(clip: &Path) -> (Running, String) {
     let mut child = Command::new(PROGRAM)
-        .args(["simulate-camera", "--listen", "127.0.0.1:0"])
-        .args(args)
+        .args(["simulate-camera", "--listen", "127.0.0.1:0", "--file"])
+        .arg(clip)
         .stdout(Stdio::piped())
         .spawn()
         .expect("the program runs");
-    let mut line = String::new();
     let stdout = child.stdout.take().expect("its output");
-    BufReader::new(stdout)
-        .read_line(&mut line)
-        .expect("its URL");
-    let url = line.trim().to_owned();
+    // Both lines are read, or it could not write the second.
+    let urls: Vec<String> = BufReader::new(stdout)
+        .lines()
+        .take(2)
+        .map_while(Result::ok)
+        .collect();
+    let url = urls.first().cloned().unwrap_or_default();
     assert!(
         url.starts_with("rtsp://") && url.ends_with("/main"),
-        "{url}"
+        "{urls:?}"
     );
     (Running(child), url)
 }
@@ -360,7 +366,9 @@ fn what_gstreamer_sends_over_udp_is_exported_frame_by_frame() {
 
 #[test]
 fn being_killed_costs_no_more_than_the_sync_interval_and_a_second() {
-    let (_camera, url) = simulated(&[]);
+    let files = tempfile::tempdir().expect("a folder");
+    clip(&files.path().join("clip.mp4"), 4);
+    let (_camera, url) = simulated(&files.path().join("clip.mp4"));
     let sub = url.replace("/main", "/sub");
     let recorder = Recorder::new(&format!(
         "[[camera]]\nname = \"c\"\n[camera.main]\nurl = \"{url}\"\n[camera.sub]\nurl = \"{sub}\"\n"
@@ -423,7 +431,9 @@ fn being_killed_costs_no_more_than_the_sync_interval_and_a_second() {
 
 #[test]
 fn reading_the_configuration_again_leaves_streams_that_did_not_change_alone() {
-    let (_camera, url) = simulated(&[]);
+    let files = tempfile::tempdir().expect("a folder");
+    clip(&files.path().join("clip.mp4"), 4);
+    let (_camera, url) = simulated(&files.path().join("clip.mp4"));
     let sub = url.replace("/main", "/sub");
     let one = format!("[[camera]]\nname = \"c\"\n[camera.main]\nurl = \"{url}\"\n");
     let recorder = Recorder::new(&one);
