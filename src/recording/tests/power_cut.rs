@@ -4,6 +4,7 @@
 use super::memory_directory::MemoryDirectory;
 use super::{FRAME_90K, T0, entry, id};
 use crate::recording::chain;
+use crate::recording::directory::Directory as _;
 use crate::recording::index;
 use crate::recording::journal::{Journal, segment_name};
 use crate::recording::recovery::{AttachRequest, Committed, attach, read_uncommitted};
@@ -352,6 +353,7 @@ impl Recorder {
             m.checkpointed = m.checkpointed.max(m.covered());
             m.finish_journaled = m.finished.is_some();
         }
+        self.unlink_segments();
         let segment = self.segment.clone().unwrap();
         let mut synced = None;
         if let Some(p) = self.journal.take_pending(Vec::new()) {
@@ -373,7 +375,7 @@ impl Recorder {
             let next = self.r.next_u32() as usize % to_sync.len();
             match to_sync.swap_remove(next) {
                 Some(name) => self.dir.sync_file(&name),
-                None => crate::recording::directory::Directory::sync(&self.dir).unwrap(),
+                None => self.dir.sync().unwrap(),
             }
         }
         for m in self.models.values_mut() {
@@ -383,10 +385,14 @@ impl Recorder {
         if let Some((number, len)) = synced {
             self.journal.synced(number, len);
         }
-        for name in self.journal.segments_to_unlink() {
-            crate::recording::directory::Directory::unlink(&self.dir, &name).unwrap();
-        }
+        self.unlink_segments();
         true
+    }
+
+    fn unlink_segments(&mut self) {
+        for name in self.journal.segments_to_unlink() {
+            self.dir.unlink(&name).unwrap();
+        }
     }
 
     /// The database commits the oldest recordings that are durable.
