@@ -154,24 +154,6 @@ impl Drift {
         wall
     }
 
-    /// The clock was set by `by`: all so far moves. `not_before` is the end of the stream's recording
-    /// before the run, as it is now.
-    pub fn restamp(&mut self, by: Duration90k, not_before: Option<Wall90k>) {
-        self.not_before = not_before.unwrap_or(Wall90k(i64::MIN));
-        self.start = (self.start + by).max(self.not_before);
-        self.bias = Duration90k::ZERO;
-        for t in [&mut self.anchor, &mut self.last_window]
-            .into_iter()
-            .flatten()
-        {
-            *t = *t + by;
-        }
-        if let Some(w) = &mut self.window {
-            w.start = w.start + by;
-            w.anchor = w.anchor + by;
-        }
-    }
-
     /// Where the run's first frame would be if all of the run went like the current recording's start.
     fn line(&self) -> Wall90k {
         self.start - self.media_start

@@ -116,10 +116,8 @@ pub fn attach(dir: &dyn Directory, request: &AttachRequest) -> Result<Attached, 
     for r in &settled.kept {
         dir.truncate(&r.id.file_name(), u64::from(r.sample_file_bytes))?;
     }
-    for id in settled.lost.iter().chain(&replay.dropped) {
-        if is_uncommitted(&request.committed, *id) && !settled.kept.iter().any(|r| r.id == *id) {
-            dir.unlink(&id.file_name())?;
-        }
+    for id in &settled.lost {
+        dir.unlink(&id.file_name())?;
     }
     dir.sync()?;
     Ok(Attached {
@@ -212,12 +210,6 @@ fn create_marker(dir: &dyn Directory, identity: &DirIdentity) -> Result<(), Atta
          directory = \"{directory}\"\n"
     );
     Ok(dir.put(MARKER, text.as_bytes())?)
-}
-
-fn is_uncommitted(committed: &BTreeMap<StreamId, Committed>, id: super::RecordingId) -> bool {
-    committed
-        .get(&id.stream)
-        .is_some_and(|c| id.sequence >= c.next_sequence)
 }
 
 fn reached(

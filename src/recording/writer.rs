@@ -406,14 +406,6 @@ impl Writer {
         Ok((recording, self.run))
     }
 
-    /// The clock, not trusted so far, was set by `by`: the recording and its run move and are trusted from
-    /// now on. `not_before` is the end of the stream's recording before the run, as it is now.
-    pub fn restamp(&mut self, by: Duration90k, not_before: Option<Wall90k>) {
-        self.run.drift.restamp(by, not_before);
-        self.clock_untrusted = false;
-        self.journaled.segment = None; // Tell all of it again.
-    }
-
     pub fn id(&self) -> RecordingId {
         self.id
     }

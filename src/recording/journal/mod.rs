@@ -13,7 +13,8 @@
 //!    [`Journal::take_pending`] gives; when that and all sample data handed over before is written, sync
 //!    the sample files, the segment and, after a creation, the directory, in any order. When all of
 //!    that is answered, say [`Journal::synced`]. In between, [`Journal::finished`] when a recording
-//!    ends, [`Journal::dropped`] when one is given up.
+//!    ends. One that is given up is not told of: its file is unlinked, and recovery takes that for an
+//!    answer.
 //! 3. Unlink what [`Journal::segments_to_unlink`] names.
 //!
 //! A frame is safe once the round of a checkpoint that has it is over. Sample data need not be durable
@@ -27,8 +28,8 @@
 pub mod record;
 pub mod replay;
 
+use super::Recording;
 use super::writer::Writer;
-use super::{Recording, RecordingId};
 use record::{Place, Progress, Record};
 use std::borrow::Cow;
 use uuid::Uuid;
@@ -157,12 +158,6 @@ impl Journal {
     /// until the database has it.
     pub fn finished(&mut self, recording: &Recording) {
         self.append_or_rotate(&Record::Finished(Cow::Borrowed(recording)));
-    }
-
-    /// Tells that a recording was given up: recovery doesn't bring it back. Its file may be unlinked
-    /// before or after.
-    pub fn dropped(&mut self, id: RecordingId) {
-        self.append_or_rotate(&Record::Dropped(id));
     }
 
     /// Something waits to be written.

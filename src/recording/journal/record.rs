@@ -60,8 +60,6 @@ pub enum Record<'a> {
     Delta(Progress<'a>),
     /// A recording that ended, and isn't known to be in the database yet.
     Finished(Cow<'a, Recording>),
-    /// A recording that was given up; its file goes.
-    Dropped(RecordingId),
 }
 
 /// Why bytes are no record.
@@ -150,7 +148,6 @@ fn checksum(place: &Place, payload: &[u8]) -> u64 {
 const FULL: u8 = 1;
 const DELTA: u8 = 2;
 const FINISHED: u8 = 3;
-const DROPPED: u8 = 4;
 
 fn encode(out: &mut Vec<u8>, record: &Record<'_>) {
     match record {
@@ -171,10 +168,6 @@ fn encode(out: &mut Vec<u8>, record: &Record<'_>) {
             put_progress(out, progress);
         }
         Record::Finished(r) => put_finished(out, r),
-        Record::Dropped(id) => {
-            out.push(DROPPED);
-            put_id(out, *id);
-        }
     }
 }
 
@@ -258,7 +251,6 @@ fn decode<'a>(r: &mut Reader<'a>) -> Option<Record<'a>> {
         },
         DELTA => Record::Delta(r.progress()?),
         FINISHED => Record::Finished(Cow::Owned(r.finished()?)),
-        DROPPED => Record::Dropped(r.id()?),
         _ => return None,
     })
 }

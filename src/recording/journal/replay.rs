@@ -63,8 +63,6 @@ pub struct Journaled {
 #[derive(Debug, Default)]
 pub struct Replay {
     pub recordings: BTreeMap<RecordingId, Journaled>,
-    /// Recordings that were given up.
-    pub dropped: Vec<RecordingId>,
     /// For each stream the first sequence number that no record tells of.
     pub next_sequence: BTreeMap<StreamId, u32>,
     /// The segments that are there, in order.
@@ -131,7 +129,6 @@ impl Replay {
         let id = match &record {
             Record::Full { progress, .. } | Record::Delta(progress) => progress.id,
             Record::Finished(r) => r.id,
-            Record::Dropped(id) => *id,
         };
         let next = self.next_sequence.entry(id.stream).or_default();
         *next = (*next).max(id.sequence.saturating_add(1));
@@ -169,10 +166,6 @@ impl Replay {
                 if let Some(new) = Journaled::finished(r.into_owned()) {
                     self.put(new);
                 }
-            }
-            Record::Dropped(id) => {
-                self.recordings.remove(&id);
-                self.dropped.push(id);
             }
         }
     }

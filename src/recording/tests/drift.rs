@@ -183,28 +183,3 @@ fn a_clock_behind_the_last_recording_goes_on_from_there() {
     check_line(&placed);
     assert_eq!(placed[0].start, T0 + Duration90k::from_secs(86_400));
 }
-
-#[test]
-fn setting_the_clock_moves_the_run() {
-    let by = Duration90k::from_secs(1_000_000);
-    let mut d = Drift::new(None);
-    let mut media = Duration90k::ZERO;
-    for i in 0..100 {
-        d.arrived(media, T0 + media).unwrap();
-        if i == 50 {
-            d.restamp(by, None);
-            break;
-        }
-        media += Duration90k(FRAME);
-    }
-    for _ in 0..10_000 {
-        media += Duration90k(FRAME);
-        d.arrived(media, T0 + media + by).unwrap();
-    }
-    assert_eq!(d.start(), T0 + by);
-    assert_eq!(d.error(), Duration90k::ZERO);
-    // Back, but not into the recording before.
-    d.restamp(-by, Some(T0 + Duration90k(90_000)));
-    assert_eq!(d.start(), T0 + Duration90k(90_000));
-    assert_eq!(d.error(), Duration90k(-90_000));
-}

@@ -64,7 +64,6 @@ fn all_kinds() -> Vec<Record<'static>> {
             ..progress(&[])
         }),
         Record::Finished(Cow::Owned(recording(3))),
-        Record::Dropped(id(1, 2)),
     ]
 }
 
@@ -150,7 +149,6 @@ fn records(segment: u64, mut offset: u64, bytes: &[u8]) -> Vec<String> {
             Record::Full { progress, .. } => format!("full {}", progress.id),
             Record::Delta(p) => format!("delta {} from {}", p.id, p.index_from),
             Record::Finished(r) => format!("finished {}", r.id),
-            Record::Dropped(id) => format!("dropped {id}"),
         });
         at += len;
         offset += len as u64;
@@ -197,14 +195,10 @@ fn a_segment_is_complete_and_lets_the_others_go() {
     assert!(!j.has_pending());
     grow(&mut w, 2);
     j.checkpoint(&mut w);
-    j.dropped(id(1, 1));
     let next = j.take_pending(p.bytes.clone()).unwrap();
     assert_eq!((next.segment, next.offset), (8, p.bytes.len() as u64));
     // Two of three samples were in the index: flags, four bytes and three.
-    assert_eq!(
-        records(8, next.offset, &next.bytes),
-        ["delta 1/1 from 8", "dropped 1/1"]
-    );
+    assert_eq!(records(8, next.offset, &next.bytes), ["delta 1/1 from 8"]);
 
     // Given up before its end was durable: it goes with the next one's.
     assert_eq!(j.begin_segment([], [&done]), segment_name(9));
