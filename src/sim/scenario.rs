@@ -149,8 +149,9 @@ impl Scenario {
             disks: (0..disks)
                 .map(|i| DiskPlan {
                     path: PathBuf::from(format!("/media/disk{i}/sample")),
+                    // Small, but with room for what is not committed yet, and for a journal.
                     capacity: if small {
-                        r.within(3..=6) << 20
+                        (6 + 3 * cameras as u64) << 20
                     } else {
                         r.within(16..=64) << 20
                     },
