@@ -4,13 +4,16 @@
 //! stream: it is pushed on past an earlier one, and cut short before a later one.
 
 use super::Error;
-use crate::recording::{OpenId, StreamId};
+use crate::recording::{GapCause, OpenId, StreamId};
 use crate::time::Duration90k;
 use rusqlite::{OptionalExtension, Transaction, params};
 
 /// The most obstacles that one recording is pushed past. There is one, if any, unless the clock is
 /// off by much; then what is left of the overlap is cut.
 const MAX_PUSHES: u32 = 1000;
+
+/// What ends this long after the start of another thing of its stream, at most, comes before it.
+const TOUCHING_90K: i64 = 90_000;
 
 /// A span of a stream, in ticks of wall time.
 #[derive(Clone, Copy)]
@@ -28,16 +31,93 @@ struct Obstacle {
 /// Moves what `open` made with an untrusted clock; it is trusted afterwards.
 pub(super) fn restamp(tx: &Transaction, open: OpenId, by: Duration90k) -> Result<(), Error> {
     let mut select = tx.prepare(
-        "select distinct stream_id from recording where clock_untrusted = 1 and open_id = ?1
-         order by stream_id",
+        "select stream_id, min(start) from (
+           select stream_id, start_90k as start from recording
+             where clock_untrusted = 1 and open_id = ?1
+           union all select stream_id, start_90k from gap
+             where clock_untrusted = 1 and open_id = ?1)
+         group by stream_id order by stream_id",
     )?;
     let streams = select
-        .query_map([open.0], |r| r.get(0).map(StreamId))?
-        .collect::<Result<Vec<_>, _>>()?;
-    for stream in streams {
+        .query_map([open.0], |r| Ok((r.get(0).map(StreamId)?, r.get(1)?)))?
+        .collect::<Result<Vec<(StreamId, i64)>, _>>()?;
+    let mut edges = Vec::new();
+    for (stream, first) in streams {
+        edges.push((stream, edge(tx, open, stream, first)?));
         move_recordings(tx, open, stream, by)?;
     }
-    move_gaps(tx, open, by)
+    move_gaps(tx, open, by)?;
+    for (stream, edge) in edges {
+        if let Some(edge) = edge {
+            tell_what_opened(tx, open, stream, edge)?;
+        }
+    }
+    Ok(())
+}
+
+/// The end of what the stream has before the first thing of it that moves.
+fn edge(
+    tx: &Transaction,
+    open: OpenId,
+    stream: StreamId,
+    first: i64,
+) -> Result<Option<i64>, Error> {
+    let edge = tx
+        .prepare_cached(
+            "select max(e) from (
+               select max(start_90k + wall_duration_90k) as e from recording
+                 where stream_id = ?1 and start_90k < ?2 + ?4
+                   and start_90k + wall_duration_90k <= ?2 + ?4
+                   and not (clock_untrusted = 1 and open_id = ?3)
+               union all select max(end_90k) from gap
+                 where stream_id = ?1 and end_90k <= ?2 + ?4
+                   and not (clock_untrusted = 1 and open_id = ?3))",
+        )?
+        .query_row(params![stream.0, first, open.0, TOUCHING_90K], |r| r.get(0))?;
+    Ok(edge)
+}
+
+/// Between `edge` and what was moved away from it, a gap: nobody knew how long the recorder had been
+/// away before the clock was set.
+fn tell_what_opened(
+    tx: &Transaction,
+    open: OpenId,
+    stream: StreamId,
+    edge: i64,
+) -> Result<(), Error> {
+    let next: Option<i64> = tx
+        .prepare_cached(
+            "select min(s) from (
+               select min(start_90k) as s from recording where stream_id = ?1 and start_90k >= ?2
+               union all
+               select min(start_90k) from gap where stream_id = ?1 and start_90k >= ?2)",
+        )?
+        .query_row(params![stream.0, edge], |r| r.get(0))?;
+    let Some(next) = next.filter(|n| *n > edge) else {
+        return Ok(());
+    };
+    // A gap that was moved away from there is as much longer.
+    let extended = tx
+        .prepare_cached(
+            "update gap set start_90k = ?3 where stream_id = ?1 and start_90k = ?2 and open_id = ?4",
+        )?
+        .execute(params![stream.0, next, edge, open.0])?;
+    if extended == 0 {
+        tx.prepare_cached(
+            "insert into gap (stream_id, open_id, start_90k, end_90k, cause, detail,
+               clock_untrusted)
+             values (?1, ?2, ?3, ?4, ?5, ?6, 0)",
+        )?
+        .execute(params![
+            stream.0,
+            open.0,
+            edge,
+            next,
+            GapCause::Clock.as_str(),
+            "the recorder was away for longer than its clock, which was not set, could tell",
+        ])?;
+    }
+    Ok(())
 }
 
 fn move_recordings(
