@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::db::{self, Reply, Request, Snapshot};
 use crate::recording::recovery::{Attached, Committed};
 use crate::recording::{DirId, GapCause, StreamId};
-use crate::time::Now;
+use crate::time::{Duration90k, Now};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -233,8 +233,17 @@ impl Nvr {
             self.commit.hurry();
         }
         for recording in attached.recovered {
+            let of_before = recording.clock_untrusted && Some(recording.open) == self.open;
+            let moved = match self.moved.filter(|_| of_before) {
+                Some(by) => {
+                    // It missed the move of the others.
+                    self.restamp = Some(by);
+                    by
+                }
+                None => Duration90k::ZERO,
+            };
             if let Some(stream) = self.streams.get_mut(&recording.id.stream) {
-                if let Some(gap) = stream.recorder.recovered(&recording) {
+                if let Some(gap) = stream.recorder.recovered(&recording, moved) {
                     self.commit.add_gap(gap);
                 }
             }

@@ -95,6 +95,8 @@ pub struct Nvr {
     /// The clock was set: so much is to be added to what was recorded before, once all of it is
     /// durable.
     restamp: Option<Duration90k>,
+    /// The clock was set since the start: by so much what was recorded before was or is moved.
+    moved: Option<Duration90k>,
     /// Directories that are full: to be freed with the next commit.
     full: BTreeSet<DirId>,
     /// Nothing is recorded or changed: what there is can be looked at.
@@ -144,6 +146,7 @@ impl Nvr {
             commit: Commit::new(Monotonic(0)),
             requests: BTreeMap::new(),
             restamp: None,
+            moved: None,
             full: BTreeSet::new(),
             read_only: false,
             told_ready: false,
@@ -340,6 +343,7 @@ impl Nvr {
         let (severity, message) = match change {
             ClockChange::Set(by) => {
                 self.restamp = Some(self.restamp.unwrap_or_default() + by);
+                self.moved = Some(by);
                 (
                     Severity::Notice,
                     format!("the clock is set; what was recorded before is moved by {by}"),

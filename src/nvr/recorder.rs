@@ -67,6 +67,8 @@ struct Reached {
     next_sequence: u32,
     chain_hash: [u8; 32],
     until: Wall90k,
+    /// `until` is of before the clock was set: it moves when it is.
+    untrusted: bool,
 }
 
 /// See the module.
@@ -126,6 +128,7 @@ impl Recorder {
             next_sequence: resume.next_sequence,
             chain_hash: resume.chain_hash,
             until: resume.told_until,
+            untrusted: resume.is_new && resume.clock_untrusted,
         };
         Recorder {
             name,
@@ -461,6 +464,7 @@ impl Recorder {
         };
         self.told.chain_hash = recording.chain_hash;
         self.told.until = recording.start + recording.wall_duration;
+        self.told.untrusted = recording.clock_untrusted;
         self.gap_untrusted = recording.clock_untrusted;
         dir.finish(active.file, recording, gap);
         self.run = next_pts.map(|_| run);
@@ -485,8 +489,10 @@ impl Recorder {
             return;
         }
         if let Some(gap) = self.gap_until(wall) {
-            self.told.until = gap.end;
-            self.durable.until = gap.end;
+            for reached in [&mut self.told, &mut self.durable] {
+                reached.until = gap.end;
+                reached.untrusted = !clock_trusted;
+            }
             self.gaps.push(gap);
         }
         self.gap_untrusted = !clock_trusted;
@@ -522,10 +528,16 @@ impl Recorder {
 
     /// What was recorded before the clock was set will be moved.
     fn move_told(&mut self, cut: ClockCut) {
-        if cut.moved {
-            self.told.until = self.told.until + cut.ahead;
-            self.durable.until = self.durable.until + cut.ahead;
+        if !cut.moved {
+            return;
         }
+        // What was told before this start of the recorder is where it belongs.
+        for reached in [&mut self.told, &mut self.durable] {
+            if std::mem::take(&mut reached.untrusted) {
+                reached.until = reached.until + cut.ahead;
+            }
+        }
+        self.gap_untrusted = false;
     }
 
     /// The clock was set, stepped or lost.
@@ -574,6 +586,7 @@ impl Recorder {
                 .durable
                 .until
                 .max(recording.start + recording.wall_duration),
+            untrusted: recording.clock_untrusted,
         };
     }
 
@@ -598,24 +611,24 @@ impl Recorder {
         };
     }
 
-    /// The directory's journal told of a recording; the gap before it is told too.
-    pub fn recovered(&mut self, recording: &Recording) -> Option<Gap> {
+    /// The directory's journal told of a recording; the gap before it is told too. `moved` is by how
+    /// much the recording is going to be moved, because it is of before the clock was set.
+    pub fn recovered(&mut self, recording: &Recording, moved: Duration90k) -> Option<Gap> {
+        let start = recording.start + moved;
         if std::mem::take(&mut self.is_new) {
             // It is not: the recorder ended before its first commit. Its time line begins here.
-            self.told.until = recording.start;
+            self.told.until = start;
             self.pause = Pause {
                 cause: GapCause::Crash,
                 detail: ENDED_BEFORE_COMMIT.to_owned(),
             };
         }
-        let gap = self.gap_until(recording.start);
+        let gap = self.gap_until(start);
         self.told = Reached {
             next_sequence: self.told.next_sequence.max(recording.id.sequence + 1),
             chain_hash: recording.chain_hash,
-            until: self
-                .told
-                .until
-                .max(recording.start + recording.wall_duration),
+            until: self.told.until.max(start + recording.wall_duration),
+            untrusted: recording.clock_untrusted && moved == Duration90k::ZERO,
         };
         self.durable = self.told;
         gap
