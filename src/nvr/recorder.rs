@@ -87,8 +87,6 @@ pub struct Recorder {
     /// The same of those that are durable: what is gone on from if the disk is lost.
     durable: Reached,
     pause: Pause,
-    /// The gap that is open began while the clock was not trusted.
-    gap_untrusted: bool,
     /// The directory is away: its journal may know of recordings that are not known here.
     unsettled: bool,
     /// Nothing of the stream was ever committed, and its directory's journal was not read yet.
@@ -144,7 +142,6 @@ impl Recorder {
                 cause: resume.cause,
                 detail: resume.detail,
             },
-            gap_untrusted: resume.clock_untrusted,
             unsettled: true,
             is_new: resume.is_new,
             overflow: false,
@@ -459,24 +456,24 @@ impl Recorder {
             Err(_) => return dir.discard(cx, active.file),
         };
         let gap = match recording.run_offset {
-            0 => self.gap_until(recording.start),
+            0 => self.gap_until(recording.start, recording.clock_untrusted),
             _ => None,
         };
         self.told.chain_hash = recording.chain_hash;
         self.told.until = recording.start + recording.wall_duration;
         self.told.untrusted = recording.clock_untrusted;
-        self.gap_untrusted = recording.clock_untrusted;
         dir.finish(active.file, recording, gap);
         self.run = next_pts.map(|_| run);
     }
 
-    /// The gap from what is told so far to `start`, unless it is too short to be one.
-    fn gap_until(&self, start: Wall90k) -> Option<Gap> {
+    /// The gap from what is told so far to `start`, unless it is too short to be one. `untrusted`:
+    /// `start` is of before the clock was set.
+    fn gap_until(&self, start: Wall90k, untrusted: bool) -> Option<Gap> {
         (start - self.told.until > SHORTEST_GAP).then(|| Gap {
             stream: self.name.id,
             start: self.told.until,
             end: start,
-            clock_untrusted: self.gap_untrusted,
+            clock_untrusted: self.told.untrusted || untrusted,
             cause: self.pause.cause,
             detail: self.pause.detail.clone(),
         })
@@ -488,14 +485,13 @@ impl Recorder {
         if self.active.is_some() || self.unsettled || self.cut.is_some() || !wanted {
             return;
         }
-        if let Some(gap) = self.gap_until(wall) {
+        if let Some(gap) = self.gap_until(wall, !clock_trusted) {
             for reached in [&mut self.told, &mut self.durable] {
                 reached.until = gap.end;
                 reached.untrusted = !clock_trusted;
             }
             self.gaps.push(gap);
         }
-        self.gap_untrusted = !clock_trusted;
     }
 
     /// Ends the run: recording stops, or begins anew at the next sync sample.
@@ -537,7 +533,6 @@ impl Recorder {
                 reached.until = reached.until + cut.ahead;
             }
         }
-        self.gap_untrusted = false;
     }
 
     /// The clock was set, stepped or lost.
@@ -623,12 +618,13 @@ impl Recorder {
                 detail: ENDED_BEFORE_COMMIT.to_owned(),
             };
         }
-        let gap = self.gap_until(start);
+        let untrusted = recording.clock_untrusted && moved == Duration90k::ZERO;
+        let gap = self.gap_until(start, untrusted);
         self.told = Reached {
             next_sequence: self.told.next_sequence.max(recording.id.sequence + 1),
             chain_hash: recording.chain_hash,
             until: self.told.until.max(start + recording.wall_duration),
-            untrusted: recording.clock_untrusted && moved == Duration90k::ZERO,
+            untrusted,
         };
         self.durable = self.told;
         gap

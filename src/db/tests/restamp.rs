@@ -181,3 +181,43 @@ fn nothing_ever_overlaps() {
         }
     }
 }
+
+/// The stream's gaps, as the page would show them.
+fn gaps(db: &Database) -> Vec<(i64, i64, GapCause)> {
+    let ever = Wall90k(i64::MIN / 4)..Wall90k(i64::MAX / 4);
+    let gaps = db.gaps(MAIN, &ever).unwrap();
+    gaps.iter().map(|g| (g.start.0, g.end.0, g.cause)).collect()
+}
+
+#[test]
+fn what_opens_when_it_moves_away_is_told() {
+    let edge = TEN.0 + 2 * MINUTE.0;
+    // The recorder's own line went on from the edge; with and without a gap told before it.
+    for gap_90k in [0, 5 * 90_000] {
+        let (mut db, snapshot) = one_camera();
+        record(&mut db, snapshot.open, MAIN, 0..2);
+        let open = start(&mut db, &["/a"], &[camera("driveway")]).open;
+        let gap = Gap {
+            stream: MAIN,
+            start: Wall90k(edge),
+            end: Wall90k(edge + gap_90k),
+            cause: GapCause::Crash,
+            detail: "gone".to_owned(),
+            clock_untrusted: true,
+        };
+        let all = Flush {
+            recordings: vec![untrusted(open, 2, gap.end)],
+            gaps: vec![gap],
+            restamp: Some(Duration90k(MINUTE.0)),
+            ..Flush::default()
+        };
+        flush(&mut db, all).unwrap();
+        let begins = edge + gap_90k + MINUTE.0;
+        assert_eq!(placed(&db, MAIN)[2], (2, begins, MINUTE.0));
+        let cause = match gap_90k {
+            0 => GapCause::Clock,
+            _ => GapCause::Crash,
+        };
+        assert_eq!(gaps(&db), [(edge, begins, cause)]);
+    }
+}
