@@ -686,11 +686,10 @@ impl Client {
     /// The reply to a sign of life: most refusals still kept the session alive.
     fn on_keepalive_reply(&mut self, pending: Pending, reply: &Response) -> Result<(), Error> {
         match reply.code {
-            401 => {
-                if self.challenged_again(reply) && pending.answers == 0 {
-                    self.keepalive = Some(self.send(pending.method, 1));
-                }
+            401 if self.challenged_again(reply) && pending.answers == 0 => {
+                self.keepalive = Some(self.send(pending.method, 1));
             }
+            401 => {}
             454 => return Err(Error::SessionLost),
             400.. => self.keepalive_method = Method::Options,
             _ => {}

@@ -6,6 +6,9 @@
 use super::error::quote;
 use url::Url;
 
+/// The longest URL of a camera's that is taken, in bytes: it is said back with each request.
+const URL_LIMIT: usize = 1024;
+
 /// `url` without user name and password: they never go on the wire or into a log.
 pub(super) fn without_user(mut url: Url) -> Url {
     // Both fail only for URLs with no host, which have no user either.
@@ -21,7 +24,8 @@ pub(super) fn without_user(mut url: Url) -> Url {
 /// said back to the camera on this connection), junk (passed over).
 pub(super) fn base<'a>(request: &Url, offered: impl Iterator<Item = &'a str>) -> Url {
     offered
-        .filter_map(|value| parse(request, value.trim()))
+        .map(str::trim)
+        .filter_map(|text| parse(request, text).or_else(|| parse_without_scheme(text)))
         .next()
         .unwrap_or_else(|| request.clone())
 }
@@ -40,7 +44,7 @@ pub(super) fn join(base: &Url, control: &str) -> Result<Url, String> {
         let control = control.strip_prefix('/').unwrap_or(control);
         format!("{base}/{control}")
     };
-    let url = Url::parse(&joined).ok().filter(is_rtsp);
+    let url = Url::parse(&joined).ok().filter(is_usable);
     url.map(without_user)
         .ok_or_else(|| format!("a=control that makes no URL: \"{}\"", quote(control)))
 }
@@ -50,18 +54,25 @@ pub(super) fn redirect(request: &Url, location: &str) -> Option<Url> {
     parse(request, location.trim())
 }
 
-/// An absolute URL, one that lacks its scheme, or a path on `request`'s host.
+/// An absolute URL, or a path on `request`'s host.
 fn parse(request: &Url, text: &str) -> Option<Url> {
-    let url = if text.is_empty() {
-        return None;
-    } else if has_scheme(text) {
-        Url::parse(text).ok()
+    let url = if has_scheme(text) {
+        Url::parse(text)
     } else if text.starts_with('/') {
-        request.join(text).ok()
+        request.join(text)
     } else {
-        Url::parse(&format!("rtsp://{text}")).ok()
+        return None;
     };
-    url.filter(is_rtsp).map(without_user)
+    url.ok().filter(is_usable).map(without_user)
+}
+
+/// `host:port/path`.
+fn parse_without_scheme(text: &str) -> Option<Url> {
+    if text.is_empty() || has_scheme(text) {
+        return None;
+    }
+    let url = Url::parse(&format!("rtsp://{text}"));
+    url.ok().filter(is_usable).map(without_user)
 }
 
 fn has_scheme(text: &str) -> bool {
@@ -70,8 +81,8 @@ fn has_scheme(text: &str) -> bool {
     })
 }
 
-fn is_rtsp(url: &Url) -> bool {
-    url.scheme() == "rtsp" && url.has_host()
+fn is_usable(url: &Url) -> bool {
+    url.scheme() == "rtsp" && url.has_host() && url.as_str().len() <= URL_LIMIT
 }
 
 #[cfg(test)]
@@ -108,6 +119,7 @@ mod tests {
         }
         assert!(join(&Url::parse(REQUEST).unwrap(), "http://h/s").is_err());
         assert!(join(&Url::parse(REQUEST).unwrap(), "rtsp://h:99999/s").is_err());
+        assert!(join(&Url::parse(REQUEST).unwrap(), &"\u{fffd}".repeat(200)).is_err());
     }
 
     #[test]
@@ -143,5 +155,12 @@ mod tests {
         );
         assert_eq!(to("rtsps://192.0.2.9/x"), None);
         assert_eq!(to(""), None);
+        // A redirect leads to another connection: nothing is guessed, nothing long is taken.
+        assert_eq!(to("192.0.2.9:8554/x"), None);
+        assert_eq!(to("r\u{fffd};;;;tsp\u{1a}//u:p@192.0.2.9"), None);
+        assert_eq!(
+            to(&format!("rtsp://192.0.2.9/{}", "x".repeat(URL_LIMIT))),
+            None
+        );
     }
 }

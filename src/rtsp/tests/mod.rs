@@ -74,6 +74,7 @@ dialogues! {
     redirect_302
     redirect_305
     redirect_without_location
+    redirect_to_nonsense
     redirect_request
     requests_of_the_camera
     teardown_by_the_camera
