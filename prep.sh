@@ -225,7 +225,7 @@ test_all() {
     part_if_there fmt 'formatting' cargo fmt --check
     part_if_there clippy 'lints' cargo clippy --locked --all-targets -- -D warnings
     part 'headless build' cargo check --locked --no-default-features
-    part 'tests' cargo test --locked "$@"
+    part 'tests' cargo test --locked --no-fail-fast "$@"
     say 'Results'
     printf '%s\n' "${results[@]}"
     [ -z "$failed" ] || exit 1
