@@ -1,4 +1,4 @@
-//! The rules of recording, without I/O: the sample index, the writer, rotation, drift, retention,
+//! The rules of recording, without I/O: the sample index, the writer, rotation, drift,
 //! the journal and how it is read back after a power cut.
 
 pub mod chain;
