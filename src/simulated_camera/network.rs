@@ -193,53 +193,33 @@ impl Server {
             registry.register(rtp, RTP, Interest::READABLE)?;
             registry.register(rtcp, RTCP, Interest::READABLE)?;
         }
-        let ports = udp.as_ref().and_then(|[rtp, rtcp]| {
-            Some((
-                rtp.local_addr().ok()?.port(),
-                rtcp.local_addr().ok()?.port(),
-            ))
-        });
         let clock = Clock::start();
         let mut config = Config {
             authentication: options.authentication.clone(),
             faults: options.faults.clone(),
-            udp_ports: ports,
+            udp_ports: udp.as_ref().and_then(ports),
             ..Config::default()
         };
         let (sender, frames) = mpsc::sync_channel(MAX_QUEUED_FRAMES);
         #[cfg(feature = "ffmpeg")]
         let mut live = Vec::new();
         let sources = match &options.picture {
-            Picture::Synthetic(main) => {
-                let sub = Synthetic {
-                    width: main.width / 4 * 2,
-                    height: main.height / 4 * 2,
-                    sync_bytes: main.sync_bytes / 4,
-                    other_bytes: main.other_bytes / 4,
-                    ..main.clone()
-                };
-                [Source::Synthetic(main.clone()), Source::Synthetic(sub)]
-            }
+            Picture::Synthetic(main) => both_synthetic(main),
             Picture::Clip(clip) => [Source::Clip(clip.clone()), Source::Clip(clip.clone())],
             #[cfg(feature = "ffmpeg")]
             Picture::Drawn(place) => {
                 let mut start = |index, size, frame_rate| {
-                    let options = LiveOptions {
+                    let stream = LiveOptions {
                         index,
                         place: *place,
                         name: options.name.clone(),
                         size,
                         frame_rate,
                     };
-                    let live_stream = Live::start(
-                        options,
-                        config.clone(),
-                        clock,
-                        sender.clone(),
-                        waker.clone(),
-                    )?;
-                    let source = Source::Live(live_stream.parameters());
-                    live.push(live_stream);
+                    let (sender, waker) = (sender.clone(), waker.clone());
+                    let stream = Live::start(stream, config.clone(), clock, sender, waker)?;
+                    let source = Source::Live(stream.parameters());
+                    live.push(stream);
                     Ok::<Source, LiveError>(source)
                 };
                 [start(0, (1280, 720), 30)?, start(1, (640, 360), 10)?]
@@ -434,6 +414,25 @@ impl Connection {
         }
         self.pending.len() <= MAX_PENDING_BYTES
     }
+}
+
+/// The main stream as told, the sub stream half as wide and high, with a quarter of the bytes.
+fn both_synthetic(main: &Synthetic) -> [Source; 2] {
+    let sub = Synthetic {
+        width: main.width / 4 * 2,
+        height: main.height / 4 * 2,
+        sync_bytes: main.sync_bytes / 4,
+        other_bytes: main.other_bytes / 4,
+        ..main.clone()
+    };
+    [Source::Synthetic(main.clone()), Source::Synthetic(sub)]
+}
+
+fn ports([rtp, rtcp]: &[UdpSocket; 2]) -> Option<(u16, u16)> {
+    Some((
+        rtp.local_addr().ok()?.port(),
+        rtcp.local_addr().ok()?.port(),
+    ))
 }
 
 /// A pair of sockets on an even port and the odd one above it (RFC 3550 section 11); `None` where
