@@ -149,6 +149,12 @@ impl Commit {
         self.under_way.take().map(|(_, flush)| flush)
     }
 
+    /// The move of recordings that commit `id` holds, if it is the one under way.
+    pub fn restamp_under_way(&self, id: DbId) -> Option<Duration90k> {
+        let (ours, flush) = self.under_way.as_ref()?;
+        flush.restamp.filter(|_| *ours == id)
+    }
+
     /// It was not taken, and nothing of it was done: all of it waits again. True if this is news.
     pub fn failed(&mut self, id: DbId, now: Monotonic, why: String) -> bool {
         match &self.under_way {

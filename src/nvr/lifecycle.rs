@@ -59,6 +59,10 @@ impl Nvr {
             (None, Ok(Reply::Flushed(flushed))) => self.flushed(now, id, *flushed),
             (None, Ok(_)) => {}
             (None, Err(e)) => {
+                // Nothing of it was done: the move is still to be made.
+                if let Some(by) = self.commit.restamp_under_way(id) {
+                    self.restamp = Some(self.restamp.unwrap_or_default() + by);
+                }
                 if self.commit.failed(id, now.monotonic, e.to_string()) {
                     let message = format!(
                         "the database does not take what was recorded: {e}. It is kept in the \

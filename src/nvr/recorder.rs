@@ -618,7 +618,9 @@ impl Recorder {
                 detail: ENDED_BEFORE_COMMIT.to_owned(),
             };
         }
-        let untrusted = recording.clock_untrusted && moved == Duration90k::ZERO;
+        // What an earlier start of the recorder left where its clock put it is not moved any more.
+        let untrusted =
+            recording.clock_untrusted && recording.open == self.open && moved == Duration90k::ZERO;
         let gap = self.gap_until(start, untrusted);
         self.told = Reached {
             next_sequence: self.told.next_sequence.max(recording.id.sequence + 1),
