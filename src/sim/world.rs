@@ -20,6 +20,8 @@ use std::time::Duration;
 
 /// A core that was told to shut down is gone after this time.
 pub const SHUTDOWN_BOUND: Duration = Duration::from_secs(30);
+/// Frames may be lost for so long after the wall clock was stepped.
+const CLOCK_STEP_ALLOWANCE: Duration = Duration::from_secs(60);
 /// The service manager starts a recorder that gave up again after this time.
 const RESTART_AFTER: Duration = Duration::from_secs(2);
 /// So many time-outs in a row at one time mean that the core spins.
@@ -660,6 +662,9 @@ impl<'a> World<'a> {
         }
         self.store.latency_ms = database::USUAL_LATENCY_MS;
         self.store.fails_next = 0;
+        if self.clock.error() != Duration90k::ZERO {
+            self.note_clock_step();
+        }
         self.clock.set_drift(0);
         self.clock.set_error(Duration90k::ZERO);
         if matches!(self.board, Board::Off) {
@@ -671,6 +676,9 @@ impl<'a> World<'a> {
     /// Tells the witness which streams an incident may cost frames that were delivered.
     fn note_trouble(&mut self, incident: &Incident) {
         let now = self.clock.world();
+        if let Incident::ClockError { .. } = incident {
+            return self.note_clock_step();
+        }
         let disk = match *incident {
             // The recorder's budget carries it over less than this.
             Incident::DiskSlow { most_ms, .. } if most_ms < 500 => return,
@@ -685,6 +693,17 @@ impl<'a> World<'a> {
         let time = incident.time() + RECOVERY_BOUND;
         for key in self.streams_on(disk) {
             self.witness.trouble(key, now, time);
+        }
+    }
+
+    /// A clock that was stepped back may cost a GOP, when a recording that had to begin late because
+    /// of the one before it is found to be off.
+    fn note_clock_step(&mut self) {
+        let now = self.clock.world();
+        for disk in 0..self.disks.count() {
+            for key in self.streams_on(disk) {
+                self.witness.trouble(key, now, CLOCK_STEP_ALLOWANCE);
+            }
         }
     }
 
