@@ -211,23 +211,6 @@ fn a_length_just_below_4_gib_needs_no_64_bits() {
 }
 
 #[test]
-fn a_last_sample_of_no_duration_is_shown_and_may_be_followed() {
-    let only = recording(0, 1, &[(0, 7)]);
-    let last = recording(1, 2, &[(3_000, 7), (0, 7)]);
-    let file = File::new(vec![
-        Segment::whole(only.clone()),
-        Segment::whole(last),
-        Segment::whole(only),
-    ])
-    .unwrap();
-    assert_eq!(
-        numbers(&head(&file), b"stts", 4),
-        [1, 1, 1, 3_000, 1, 1, 1, 1]
-    );
-    assert_eq!(file.duration(), Duration90k(3_003));
-}
-
-#[test]
 fn what_cannot_be_a_file_is_refused() {
     assert_eq!(File::new(vec![]).unwrap_err(), Error::Empty);
     let r = recording(4, 2, &[(10, 5), (10, 5)]);

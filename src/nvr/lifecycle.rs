@@ -271,7 +271,7 @@ impl Nvr {
             return;
         }
         self.tell_gaps(now, false);
-        let delete = self.to_delete(now);
+        let delete = self.deletions(now);
         let restamp = self.restamp_if_ready();
         if !self.commit.has_work() && delete.is_empty() && restamp.is_none() {
             self.commit.nothing_to_do(now.monotonic);
@@ -303,7 +303,7 @@ impl Nvr {
     }
 
     /// What is to be deleted with the next commit.
-    fn to_delete(&mut self, now: Now) -> Vec<db::Delete> {
+    fn deletions(&mut self, now: Now) -> Vec<db::Delete> {
         let wall = cx!(self, now).wall;
         let mut delete = Vec::new();
         for (id, dir) in &self.dirs {

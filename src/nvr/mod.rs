@@ -38,6 +38,7 @@ use port::{Action, ConnId, Core, DbId, DiskError, DiskReply, Event, OpId, Severi
 use rand_core::SeedableRng;
 use rand_pcg::Pcg32;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use stream::Stream;
 
 /// What every part of the core works with while it handles an event.
@@ -379,9 +380,11 @@ impl Nvr {
         for id in due {
             self.with_stream(now, id, |s, cx, rec, dir| s.handle_timeout(cx, rec, dir));
         }
-        let ids: Vec<DirId> = self.dirs.keys().copied().collect();
-        for id in ids {
+        let mut next = self.dirs.keys().next().copied();
+        while let Some(id) = next {
             self.run_directory(now, id);
+            let after = (Bound::Excluded(id), Bound::Unbounded);
+            next = self.dirs.range(after).next().map(|(id, _)| *id);
         }
         self.http_timeouts(now);
         self.run_commit(now);
@@ -409,15 +412,12 @@ impl Nvr {
         }
         dir.handle_timeout(&mut cx);
         if dir.round_due(now.monotonic) {
-            let mut streams: Vec<&mut Stream> = self
-                .streams
-                .values_mut()
-                .filter(|s| s.dir() == id)
-                .collect();
-            for stream in &mut streams {
+            let ours = |s: &&mut Stream| s.dir() == id;
+            for stream in self.streams.values_mut().filter(ours) {
                 stream.recorder.hand_over(&mut cx, dir);
             }
-            let open = streams.into_iter().filter_map(|s| s.recorder.writer());
+            let streams = self.streams.values_mut().filter(ours);
+            let open = streams.filter_map(|s| s.recorder.writer());
             dir.checkpoint(&mut cx, open, self.commit.pending_in(id));
             dir.begin_round(&mut cx, self.config.sync_interval);
         }

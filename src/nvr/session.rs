@@ -432,8 +432,9 @@ impl Session {
                     Err(SocketError::Reset) => Lost::camera("it reset the connection".to_owned()),
                     Err(e) => Lost::network(format!("the connection failed: {e}")),
                 };
+                let stale = open.client.stale_until();
                 self.phase = Phase::Off;
-                Err(self.fail(cx, lost))
+                Err(self.fail_until(cx, lost, stale))
             }
             Phase::Closing(open) if open.conn == conn => {
                 self.phase = Phase::Off;
@@ -503,14 +504,17 @@ impl Session {
         let Err(error) = result.and(drained) else {
             return Ok(());
         };
-        if let Phase::Open(open) | Phase::Closing(open) = &mut self.phase {
-            open.close_udp(cx);
-            cx.out.close(open.conn, true);
-        }
-        let was_closing = matches!(self.phase, Phase::Closing(_));
-        self.phase = Phase::Off;
-        if was_closing {
-            return Ok(());
+        let mut stale_until = None;
+        match std::mem::replace(&mut self.phase, Phase::Off) {
+            Phase::Open(mut open) => {
+                stale_until = open.client.stale_until();
+                open.say_goodbye(cx);
+            }
+            Phase::Closing(open) => {
+                cx.out.close(open.conn, true);
+                return Ok(());
+            }
+            _ => {}
         }
         match error {
             RtspError::Redirect(url) if self.redirects < REDIRECTS => {
@@ -520,7 +524,6 @@ impl Session {
                 Ok(())
             }
             error => {
-                self.redirected = None;
                 let lost = Lost {
                     cause: GapCause::Camera,
                     reason: error.to_string(),
@@ -529,7 +532,7 @@ impl Session {
                         _ => Failure::Passing,
                     },
                 };
-                Err(self.fail(cx, lost))
+                Err(self.fail_until(cx, lost, stale_until))
             }
         }
     }
@@ -587,15 +590,37 @@ impl Session {
 
     /// Notes the failure and waits before the next try.
     fn fail(&mut self, cx: &mut Cx<'_>, lost: Lost) -> Lost {
-        let wait = self.backoff.failed(lost.failure, cx.rng);
+        self.fail_until(cx, lost, None)
+    }
+
+    /// The same, and at least until the camera has forgotten the session of before.
+    fn fail_until(&mut self, cx: &mut Cx<'_>, lost: Lost, stale: Option<Monotonic>) -> Lost {
+        // Where it was redirected to may be the trouble.
+        self.redirected = None;
+        let until = cx.now.monotonic + self.backoff.failed(lost.failure, cx.rng);
         self.phase = Phase::Waiting {
-            until: cx.now.monotonic + wait,
+            until: stale.map_or(until, |s| s.max(until)),
         };
         lost
     }
 }
 
 impl Open {
+    /// After an error: the camera is told, lest it keep the session, and nobody waits for its answer.
+    fn say_goodbye(&mut self, cx: &mut Cx<'_>) {
+        self.close_udp(cx);
+        self.client.teardown(cx.now.monotonic);
+        while let Some(output) = self.client.poll_output() {
+            if let Output::Send(bytes) = output {
+                cx.out.push(Action::Send {
+                    conn: self.conn,
+                    bytes,
+                });
+            }
+        }
+        cx.out.close(self.conn, true);
+    }
+
     fn playing(&mut self, cx: &mut Cx<'_>, udp: Option<UdpTransport>) {
         self.playing = true;
         match udp {
