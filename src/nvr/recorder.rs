@@ -57,8 +57,8 @@ struct ClockCut {
     reason: &'static str,
     /// The clock is ahead of the recording's time by so much.
     ahead: Duration90k,
-    /// What was recorded before will be moved by as much.
-    moved: bool,
+    /// What was recorded before will be moved by so much.
+    moved: Duration90k,
 }
 
 /// How far something has got, in sequence numbers and time.
@@ -86,6 +86,10 @@ pub struct Recorder {
     told: Reached,
     /// The same of those that are durable: what is gone on from if the disk is lost.
     durable: Reached,
+    /// The end of what an earlier start of the recorder left.
+    edge: Option<Wall90k>,
+    /// The least that what was recorded before the clock was set can be moved by, lest it lie on that.
+    least_move: Option<Duration90k>,
     pause: Pause,
     /// The directory is away: its journal may know of recordings that are not known here.
     unsettled: bool,
@@ -138,6 +142,8 @@ impl Recorder {
             entry: None,
             told: reached,
             durable: reached,
+            edge: (!resume.is_new).then_some(resume.told_until),
+            least_move: None,
             pause: Pause {
                 cause: resume.cause,
                 detail: resume.detail,
@@ -462,6 +468,9 @@ impl Recorder {
         self.told.chain_hash = recording.chain_hash;
         self.told.until = recording.start + recording.wall_duration;
         self.told.untrusted = recording.clock_untrusted;
+        if let (true, None, Some(edge)) = (recording.clock_untrusted, self.least_move, self.edge) {
+            self.least_move = Some(edge - recording.start);
+        }
         dir.finish(active.file, recording, gap);
         self.run = next_pts.map(|_| run);
     }
@@ -524,13 +533,15 @@ impl Recorder {
 
     /// What was recorded before the clock was set will be moved.
     fn move_told(&mut self, cut: ClockCut) {
-        if !cut.moved {
+        if cut.moved == Duration90k::ZERO {
             return;
         }
+        // The database pushes what would come to lie on older recordings past them.
+        let moved = cut.moved.max(self.least_move.unwrap_or(cut.moved));
         // What was told before this start of the recorder is where it belongs.
         for reached in [&mut self.told, &mut self.durable] {
             if std::mem::take(&mut reached.untrusted) {
-                reached.until = reached.until + cut.ahead;
+                reached.until = reached.until + moved;
             }
         }
     }
@@ -541,28 +552,33 @@ impl Recorder {
             ClockChange::Set(by) => ClockCut {
                 reason: "the clock was set",
                 ahead: by,
-                moved: true,
+                moved: by,
             },
             ClockChange::Stepped(by) => ClockCut {
                 reason: "the clock was stepped",
                 ahead: by,
-                moved: false,
+                moved: Duration90k::ZERO,
             },
             ClockChange::Lost => return,
         };
         match (&self.active, &mut self.cut) {
-            (Some(_), Some(earlier)) => {
-                earlier.ahead += cut.ahead;
-                earlier.moved |= cut.moved;
-            }
-            (Some(active), none) => {
+            (Some(active), cuts) => {
                 // What was begun while the clock was trusted is not moved.
-                let moved = cut.moved && active.clock_untrusted;
-                *none = Some(ClockCut { moved, ..cut });
+                let moved = match active.clock_untrusted {
+                    true => cut.moved,
+                    false => Duration90k::ZERO,
+                };
+                match cuts {
+                    Some(earlier) => {
+                        earlier.ahead += cut.ahead;
+                        earlier.moved += moved;
+                    }
+                    None => *cuts = Some(ClockCut { moved, ..cut }),
+                }
             }
             (None, _) => {
                 self.move_told(cut);
-                if !cut.moved {
+                if matches!(change, ClockChange::Stepped(_)) {
                     self.pause = Pause {
                         cause: GapCause::Clock,
                         detail: cut.reason.to_owned(),
@@ -629,6 +645,9 @@ impl Recorder {
             untrusted,
         };
         self.durable = self.told;
+        if recording.open != self.open {
+            self.edge = self.edge.max(Some(self.told.until));
+        }
         gap
     }
 
