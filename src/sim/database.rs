@@ -56,9 +56,10 @@ impl Store {
         std::mem::take(&mut self.violations)
     }
 
-    /// Requests not yet answered.
-    pub fn waiting(&self) -> usize {
-        self.waiting.len()
+    /// Commits not yet answered.
+    pub fn unfinished(&self) -> usize {
+        let is_flush = |(_, r): &&(DbId, db::Request)| matches!(r, db::Request::Flush(_));
+        self.waiting.iter().filter(is_flush).count()
     }
 
     /// The last request that failed was the recorder's first.

@@ -151,13 +151,19 @@ impl StreamLog {
         Some(self.sources.get(&id.power_on)?.frame(id.number).to_avc())
     }
 
-    /// The frame soon after `last` that bytes are the last NAL units of.
+    /// The frame soon after `last` whose slice bytes end with: what came before it in the frame may
+    /// be lost, and what is left of a frame before it may stand there.
     pub fn identify_part(&self, sample: &[u8], last: FrameId) -> Option<FrameId> {
         let coming = (1..=MOST_LOST_FRAMES).map(|n| FrameId {
             number: last.number + n,
             ..last
         });
-        let mut coming = coming.filter(|id| self.sample(*id).is_some_and(|s| s.ends_with(sample)));
+        let mut coming = coming.filter(|id| {
+            let source = self.sources.get(&id.power_on);
+            let frame = source.map(|s| s.frame(id.number));
+            let slice = frame.as_ref().and_then(|f| f.nals.last());
+            slice.is_some_and(|slice| sample.ends_with(slice))
+        });
         coming.next()
     }
 

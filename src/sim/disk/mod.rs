@@ -210,12 +210,12 @@ impl Disks {
         self.most_operations
     }
 
-    /// Operations under way that change something.
+    /// Operations under way that bring frames to the disk.
     pub fn unfinished(&self) -> usize {
         let unfinished = self.pending.iter().filter(|p| {
-            !matches!(
+            matches!(
                 p.request,
-                DiskRequest::Space { .. } | DiskRequest::Close { .. } | DiskRequest::Detach { .. }
+                DiskRequest::Create { .. } | DiskRequest::Write { .. } | DiskRequest::Sync { .. }
             )
         });
         unfinished.count()

@@ -14,6 +14,9 @@ use std::sync::Arc;
 /// The UDP ports that cameras send RTP and RTCP from.
 pub const UDP_PORTS: (u16, u16) = (6970, 6971);
 
+/// The port that cameras listen on.
+pub const RTSP_PORT: u16 = 554;
+
 /// How a camera can be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {

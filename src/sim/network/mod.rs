@@ -6,6 +6,7 @@
 //! [`Network::violations`].
 
 pub mod camera;
+mod conn;
 pub mod pipe;
 
 pub use camera::{Camera, Reach};
@@ -18,11 +19,12 @@ use crate::sim::random::Random;
 use crate::sim::scenario::CameraPlan;
 use crate::sim::witness::{FrameId, SessionRef, Witness};
 use crate::simulated_camera::misbehave::Fault;
-use crate::simulated_camera::{ServerOutput, ServerSession, synthetic};
+use crate::simulated_camera::{ServerOutput, synthetic};
 use crate::time::{Monotonic, Now};
-use camera::UDP_PORTS;
-use pipe::{Cutting, End, MAX_WAITING_BYTES, Pipe};
-use std::collections::{BTreeMap, HashSet};
+use camera::{RTSP_PORT, UDP_PORTS};
+use conn::Conn;
+use pipe::{End, MAX_WAITING_BYTES, Pipe};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -76,6 +78,8 @@ pub enum Arrival {
 enum Step {
     Arrive(Arrival),
     Connect(ConnId),
+    /// It could not be made.
+    Fail(ConnId, SocketError),
     /// Bytes for the recorder may pass.
     ToRecorder(ConnId),
     /// Bytes for the camera may pass.
@@ -90,26 +94,6 @@ enum Step {
     },
 }
 
-/// A TCP connection.
-struct Conn {
-    camera: usize,
-    connected: bool,
-    session: ServerSession,
-    to_recorder: Pipe,
-    to_camera: Pipe,
-    /// Passing is on the agenda.
-    recorder_due: bool,
-    camera_due: bool,
-    /// When the session is on the agenda.
-    session_at: Option<Monotonic>,
-    bulk: bool,
-    /// The camera is gone from the other end: nothing comes any more, not even a reset.
-    dead: bool,
-    log: Option<SessionRef>,
-    /// Sending waits for a while, and then is told of.
-    owes_drained: bool,
-}
-
 struct UdpSocket {
     port: u16,
     peer: IpAddr,
@@ -120,6 +104,8 @@ pub struct Network {
     pub cameras: Vec<Camera>,
     conns: BTreeMap<ConnId, Conn>,
     sockets: BTreeMap<ConnId, UdpSocket>,
+    /// Connections that are being made and won't be.
+    failing: BTreeSet<ConnId>,
     next_port: u16,
     agenda: Agenda<Step>,
     random: Random,
@@ -149,6 +135,7 @@ impl Network {
             cameras,
             conns: BTreeMap::new(),
             sockets: BTreeMap::new(),
+            failing: BTreeSet::new(),
             next_port: 40_000,
             agenda: Agenda::default(),
             random,
@@ -201,55 +188,22 @@ impl Network {
 
     pub fn connect(&mut self, now: Monotonic, conn: ConnId, to: SocketAddr) {
         self.use_conn(conn);
-        let fail = |reason| {
-            Step::Arrive(Arrival::Closed {
-                conn,
-                reason: Err(reason),
-            })
-        };
-        let camera = self.cameras.iter().position(|c| c.address == to.ip());
-        let Some(index) = camera else {
+        let Some(index) = self.cameras.iter().position(|c| c.address == to.ip()) else {
             let after = self.random.millis(5..=3_000);
-            self.agenda
-                .enter(now + after, fail(SocketError::Unreachable));
-            return;
+            return self.fail(now + after, conn, SocketError::Unreachable);
         };
         self.attempts.push((now, index));
         let camera = &self.cameras[index];
-        let cuttings = [
-            Cutting::Whole,
-            Cutting::Whole,
-            Cutting::Mixed,
-            Cutting::Mixed,
-            Cutting::Small(700),
-        ];
-        let state = Conn {
-            camera: index,
-            connected: false,
-            session: ServerSession::new(camera.config.clone(), self.random.next_u64()),
-            to_recorder: Pipe::new(self.random.pick(&cuttings)),
-            to_camera: Pipe::new(self.random.pick(&[
-                Cutting::Whole,
-                Cutting::Mixed,
-                Cutting::Small(5),
-            ])),
-            recorder_due: false,
-            camera_due: false,
-            session_at: None,
-            bulk: false,
-            dead: false,
-            log: None,
-            owes_drained: false,
+        let reach = match camera.off || camera.stalled_until > now {
+            true => Reach::NeverAnswers,
+            false => camera.reach,
         };
-        let off_or_stalled = camera.off || camera.stalled_until > now;
-        let reach = if off_or_stalled {
-            Reach::NeverAnswers
-        } else {
-            camera.reach
-        };
+        let state = Conn::new(camera, &mut self.random);
         let after = self.random.millis(1..=60);
         match reach {
-            _ if to.port() != 554 => self.agenda.enter(now + after, fail(SocketError::Refused)),
+            Reach::Unreachable => self.fail(now + after * 20, conn, SocketError::Unreachable),
+            Reach::Refuses => self.fail(now + after, conn, SocketError::Refused),
+            _ if to.port() != RTSP_PORT => self.fail(now + after, conn, SocketError::Refused),
             Reach::Reachable => {
                 self.conns.insert(conn, state);
                 self.agenda.enter(now + after, Step::Connect(conn));
@@ -257,18 +211,15 @@ impl Network {
             Reach::NeverAnswers => {
                 self.conns.insert(conn, state);
             }
-            Reach::Refuses => self.agenda.enter(now + after, fail(SocketError::Refused)),
-            Reach::Unreachable => {
-                self.agenda
-                    .enter(now + after * 20, fail(SocketError::Unreachable));
-            }
         }
-        let open = self
-            .conns
-            .values()
-            .filter(|c| c.camera == index && !c.dead)
-            .count();
-        self.most_connections[index] = self.most_connections[index].max(open);
+        let to_camera = self.conns.values().filter(|c| c.camera == index && !c.dead);
+        self.most_connections[index] = self.most_connections[index].max(to_camera.count());
+    }
+
+    /// A connection is not going to be made.
+    fn fail(&mut self, at: Monotonic, conn: ConnId, reason: SocketError) {
+        self.failing.insert(conn);
+        self.agenda.enter(at, Step::Fail(conn, reason));
     }
 
     pub fn bind_udp(&mut self, now: Monotonic, rtp: ConnId, rtcp: ConnId, peer: IpAddr) {
@@ -334,7 +285,7 @@ impl Network {
 
     pub fn close(&mut self, now: Monotonic, conn: ConnId, flush: bool) {
         let Some(mut c) = self.conns.remove(&conn) else {
-            if self.sockets.remove(&conn).is_none() {
+            if self.sockets.remove(&conn).is_none() && !self.failing.remove(&conn) {
                 self.violations
                     .push(format!("closes {conn:?}, which is not open"));
             }
@@ -350,6 +301,7 @@ impl Network {
     pub fn end(&mut self) {
         self.conns.clear();
         self.sockets.clear();
+        self.failing.clear();
         self.agenda.take_all();
         self.conns_used.clear();
         self.lookups_used.clear();
@@ -372,6 +324,10 @@ impl Network {
                 .contains_key(&conn)
                 .then_some(Arrival::Drained { conn }),
             Step::Arrive(arrival) => Some(arrival),
+            Step::Fail(conn, reason) => self.failing.remove(&conn).then_some(Arrival::Closed {
+                conn,
+                reason: Err(reason),
+            }),
             Step::Connect(conn) => {
                 let c = self.conns.get_mut(&conn)?;
                 c.connected = true;
