@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::db;
 use crate::nvr::port::{Action, Core, Event};
+use crate::nvr::{Nvr, STREAM_BACKLOG_BYTES, TOTAL_BACKLOG_BYTES};
 use crate::sim::agenda::Agenda;
 use crate::sim::checkers::{self, Memory};
 use crate::sim::clock::{BootClock, Clock};
@@ -15,7 +16,7 @@ use crate::sim::rows::Rows;
 use crate::sim::scenario::{BoardEnd, Incident, RECOVERY_BOUND, Scenario};
 use crate::sim::trace::Trace;
 use crate::sim::witness::{StreamKey, Witness};
-use crate::time::{Duration90k, Monotonic};
+use crate::time::{Duration90k, Monotonic, Now};
 use std::time::Duration;
 
 /// A core that was told to shut down is gone after this time.
@@ -27,8 +28,24 @@ const RESTART_AFTER: Duration = Duration::from_secs(2);
 /// So many time-outs in a row at one time mean that the core spins.
 const MAX_IDLE_TIMEOUTS: u32 = 1_000;
 
+/// How often the core is asked what it holds, in events.
+const EVENTS_A_LOOK: u64 = 128;
+
+/// A core that tells what it holds.
+pub trait Subject: Core {
+    /// Bytes of frames in its buffers and on their way to disks.
+    fn held_bytes(&self, now: Now) -> u64;
+}
+
+impl Subject for Nvr {
+    fn held_bytes(&self, now: Now) -> u64 {
+        let status = self.status(now);
+        status.backlog_bytes + status.buffered_bytes
+    }
+}
+
 /// Makes a core at each start of the recorder, of its configuration and a seed.
-pub type MakeCore<'a> = dyn FnMut(Config, u64) -> Box<dyn Core> + 'a;
+pub type MakeCore<'a> = dyn FnMut(Config, u64) -> Box<dyn Subject> + 'a;
 
 /// What is going to happen to the world.
 enum Todo {
@@ -45,10 +62,10 @@ enum Todo {
 /// The recorder's life.
 enum Board {
     Off,
-    On(Box<dyn Core>),
+    On(Box<dyn Subject>),
     /// Told to shut down; when it has to be gone, and when it starts again.
     Stopping {
-        core: Box<dyn Core>,
+        core: Box<dyn Subject>,
         deadline: Monotonic,
         then: Option<(Duration, BootClock)>,
     },
@@ -226,7 +243,7 @@ impl<'a> World<'a> {
             .map_err(|e| Broken::new("database", e.to_string()))
     }
 
-    fn core(&self) -> Option<&dyn Core> {
+    fn core(&self) -> Option<&dyn Subject> {
         match &self.board {
             Board::Off => None,
             Board::On(core) | Board::Stopping { core, .. } => Some(&**core),
@@ -361,6 +378,16 @@ impl<'a> World<'a> {
             return Ok(());
         };
         core.handle(board_now, event);
+        // One stream may have filled its share before it is told to stop.
+        let most = TOTAL_BACKLOG_BYTES + STREAM_BACKLOG_BYTES;
+        let look = self.report.events % EVENTS_A_LOOK == 0;
+        let held = if look { core.held_bytes(board_now) } else { 0 };
+        if held > most {
+            return Err(Broken::new(
+                "bounded",
+                format!("the core holds {held} bytes"),
+            ));
+        }
         let mut actions = Vec::new();
         while let Some(action) = core.next_action() {
             actions.push(action);
