@@ -13,7 +13,8 @@ use crate::db;
 use crate::recording::{GapCause, StreamId};
 use crate::rtp::{Receiver, ReceiverConfig};
 use crate::rtsp::{
-    Client, ClientConfig, Error as RtspError, Output, Packet, PacketKind, UdpTransport,
+    Client, ClientConfig, Error as RtspError, KeptChallenge, Output, Packet, PacketKind,
+    UdpTransport,
 };
 use crate::time::Monotonic;
 use rand_core::RngCore;
@@ -118,6 +119,8 @@ struct Open {
     receiver: Option<Receiver>,
     udp: Option<Udp>,
     playing: bool,
+    /// It began with the answer to a challenge of the connection before.
+    answering: bool,
 }
 
 /// The sockets of a stream that comes by UDP.
@@ -138,6 +141,8 @@ pub struct Session {
     backoff: Backoff,
     redirected: Option<Url>,
     redirects: u8,
+    /// What the next connection has to answer, of a camera that closes one after each refusal.
+    challenge: Option<KeptChallenge>,
 }
 
 impl Session {
@@ -149,6 +154,7 @@ impl Session {
             backoff: Backoff::default(),
             redirected: None,
             redirects: 0,
+            challenge: None,
         }
     }
 
@@ -298,7 +304,9 @@ impl Session {
             } if ours == conn => peer,
             _ => return Ok(()),
         };
-        let client = Client::new(
+        let challenge = self.challenge.take();
+        let answering = challenge.is_some();
+        let client = Client::answering(
             ClientConfig {
                 url: self
                     .redirected
@@ -310,6 +318,7 @@ impl Session {
                 user_agent: concat!("moonfire-nvr/", env!("CARGO_PKG_VERSION")).to_owned(),
                 seed: cx.rng.next_u64(),
             },
+            challenge,
             cx.now.monotonic,
         );
         self.phase = Phase::Open(Box::new(Open {
@@ -319,6 +328,7 @@ impl Session {
             receiver: None,
             udp: None,
             playing: false,
+            answering,
         }));
         self.after_client(cx, Ok(()))
     }
@@ -427,7 +437,22 @@ impl Session {
             }
             Phase::Open(open) if open.conn == conn => {
                 open.close_udp(cx);
+                let (playing, answering) = (open.playing, open.answering);
+                let challenge = open.client.unanswered_challenge();
+                let challenged = challenge.is_some() && !playing;
+                if challenged && !answering {
+                    self.challenge = challenge;
+                    self.resolve(cx);
+                    return Ok(());
+                }
+                self.challenge = challenge.filter(|_| playing);
                 let lost = match reason {
+                    _ if challenged => Lost {
+                        cause: GapCause::Camera,
+                        reason: "it refuses this user name and password, and the connection"
+                            .to_owned(),
+                        failure: Failure::Refused,
+                    },
                     Ok(()) => Lost::camera("it closed the connection".to_owned()),
                     Err(SocketError::Reset) => Lost::camera("it reset the connection".to_owned()),
                     Err(e) => Lost::network(format!("the connection failed: {e}")),

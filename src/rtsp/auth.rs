@@ -79,6 +79,10 @@ pub(super) struct Authenticator {
     taken: u64,
 }
 
+/// A challenge that outlives its connection, for a camera that closes one after each refusal.
+#[derive(Debug)]
+pub struct KeptChallenge(Challenge);
+
 #[derive(Debug)]
 enum Challenge {
     Basic,
@@ -143,6 +147,16 @@ impl Authenticator {
             return Challenged::Answerable { stale: false };
         }
         Challenged::Unknown
+    }
+
+    /// Takes a challenge that another connection brought.
+    pub(super) fn take_over(&mut self, challenge: KeptChallenge) {
+        self.challenge = Some(challenge.0);
+    }
+
+    /// Gives the newest challenge away, for another connection.
+    pub(super) fn give_up(&mut self) -> Option<KeptChallenge> {
+        self.challenge.take().map(KeptChallenge)
     }
 
     /// The `Authorization` for a request without a body. `None` before the first challenge.

@@ -1,6 +1,6 @@
 //! The session with one camera: a state machine. See [`Client`].
 
-use super::auth::{Authenticator, Challenged};
+use super::auth::{Authenticator, Challenged, KeptChallenge};
 use super::error::{Error, Method, quote};
 use super::framer::{Frame, Framer};
 use super::headers::{Public, RtpInfo, Session, Transport};
@@ -123,12 +123,25 @@ struct Pending {
 impl Client {
     /// Begins a session on a connection that is just made. The first request waits as output.
     pub fn new(cfg: ClientConfig, now: Monotonic) -> Client {
+        Client::answering(cfg, None, now)
+    }
+
+    /// The same, with a challenge that the camera made on a connection before this one: see
+    /// [`Client::unanswered_challenge`].
+    pub fn answering(
+        cfg: ClientConfig,
+        challenge: Option<KeptChallenge>,
+        now: Monotonic,
+    ) -> Client {
         let url = without_user(cfg.url);
         let password = cfg.password.unwrap_or_default();
-        let auth = cfg
+        let mut auth = cfg
             .username
             .filter(|name| !name.is_empty())
             .map(|name| Authenticator::new(name, password, cfg.seed));
+        if let (Some(auth), Some(challenge)) = (&mut auth, challenge) {
+            auth.take_over(challenge);
+        }
         let asked = if cfg.udp {
             Asked::Udp { rtp_port: None }
         } else {
@@ -325,6 +338,17 @@ impl Client {
         let session = self.session.as_ref()?;
         let timeout = session.timeout.unwrap_or(DEFAULT_TIMEOUT);
         (self.haunted && self.asked == Asked::Tcp).then(|| self.now + timeout)
+    }
+
+    /// The connection was closed with a challenge unanswered: some cameras close it after each 401.
+    /// The answer may do on the next connection ([`Client::answering`]).
+    pub fn unanswered_challenge(&mut self) -> Option<KeptChallenge> {
+        let unanswered = [self.pending, self.keepalive]
+            .into_iter()
+            .flatten()
+            .any(|p| p.answers > 0);
+        let auth = self.auth.as_mut().filter(|_| unanswered);
+        auth.and_then(Authenticator::give_up)
     }
 
     /// What was passed over so far.

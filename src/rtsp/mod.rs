@@ -19,7 +19,7 @@ mod port;
 pub mod sdp;
 mod url;
 
-pub use auth::{Algorithm, DigestInput, digest_response};
+pub use auth::{Algorithm, DigestInput, KeptChallenge, digest_response};
 pub use client::{Client, FIRST_PACKET_LIMIT, STALL_LIMIT, STEP_LIMIT, TEARDOWN_LIMIT};
 pub use error::{Blame, Error, Method};
 pub use port::{

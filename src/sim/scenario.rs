@@ -310,8 +310,6 @@ fn flaw(r: &mut Random) -> misbehave::Fault {
         // A refused password is tried again after minutes only: it has a test of its own.
         Kind::RefusePassword => flaw = misbehave::Fault::new(Kind::Busy),
         Kind::RefuseDescribe if matches!(flaw.number, 401 | 403) => flaw.number = 404,
-        // With a nonce that only holds on the connection that it closes, nobody gets in.
-        Kind::CloseOnError => flaw = misbehave::Fault::new(Kind::OddHeaders),
         // Nothing listens on other ports.
         Kind::Redirect => flaw.number = 0,
         Kind::LateSync => flaw.number = flaw.number.min(40),

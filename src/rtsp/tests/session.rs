@@ -7,16 +7,19 @@ use rand_core::{RngCore, SeedableRng};
 
 const NOW: Monotonic = Monotonic(5);
 
-fn client(seed: u64) -> Client {
-    let cfg = ClientConfig {
+fn config(seed: u64) -> ClientConfig {
+    ClientConfig {
         url: url::Url::parse("rtsp://192.0.2.1/main").unwrap(),
         username: Some("admin".into()),
         password: Some(Secret("hunter2".into())),
         udp: false,
         user_agent: "moonfire-nvr".into(),
         seed,
-    };
-    Client::new(cfg, NOW)
+    }
+}
+
+fn client(seed: u64) -> Client {
+    Client::new(config(seed), NOW)
 }
 
 fn receive(client: &mut Client, bytes: &[u8]) -> Result<(), Error> {
@@ -204,4 +207,23 @@ fn nonsense_does_no_harm() {
             assert!(waiting <= 40, "seed {seed}: {waiting}");
         }
     }
+}
+
+#[test]
+fn a_challenge_is_answered_on_the_next_connection_where_its_own_was_closed() {
+    let mut first = client(1);
+    assert!(first.unanswered_challenge().is_none());
+    let refusal = "RTSP/1.0 401 Unauthorized\r\nCSeq: 1\r\n\
+                   WWW-Authenticate: Digest realm=\"cam\", nonce=\"n1\"\r\n\r\n";
+    outputs(&mut first);
+    receive(&mut first, refusal.as_bytes()).unwrap();
+    let challenge = first.unanswered_challenge();
+    assert!(challenge.is_some());
+    let mut second = Client::answering(config(2), challenge, NOW);
+    let sent = outputs(&mut second);
+    assert!(sent[0].contains("nonce=\"n1\""), "{sent:?}");
+    assert!(!format!("{sent:?}").contains("hunter2"));
+    // It was answered: a connection that is closed now was closed for another reason.
+    receive(&mut second, b"RTSP/1.0 200 OK\r\nCSeq: 1\r\n\r\n").unwrap();
+    assert!(second.unanswered_challenge().is_none());
 }
