@@ -42,6 +42,14 @@ pub struct Memory {
     recorded: BTreeMap<StreamKey, BTreeMap<FrameId, RecordingId>>,
 }
 
+impl Memory {
+    /// The frames of a stream that were found in recordings, byte for byte, and in which.
+    pub fn recorded(&self, stream: StreamKey) -> impl Iterator<Item = (FrameId, RecordingId)> + '_ {
+        let frames = self.recorded.get(&stream).into_iter().flatten();
+        frames.map(|(frame, recording)| (*frame, *recording))
+    }
+}
+
 /// Checks a world whose recorder has just ended, however it did.
 pub fn check_at_rest(world: &mut World<'_>) -> Result<(), Broken> {
     for i in 0..world.disks.count() {

@@ -154,10 +154,22 @@ pub fn run<'a>(
     make_core: &'a mut MakeCore<'a>,
     prepare: impl FnOnce(&mut World<'a>),
 ) -> Result<Report, Box<Failure>> {
+    run_and_inspect(scenario, tracing, make_core, prepare, |_| Ok(()))
+}
+
+/// The same; `inspect` may then find fault with how the world ended, where the usual checkers did not.
+pub fn run_and_inspect<'a>(
+    scenario: Scenario,
+    tracing: Tracing,
+    make_core: &'a mut MakeCore<'a>,
+    prepare: impl FnOnce(&mut World<'a>),
+    inspect: impl FnOnce(&mut World<'a>) -> Result<(), Broken>,
+) -> Result<Report, Box<Failure>> {
     let seed = scenario.seed;
     let mut world = World::new(scenario, tracing, make_core);
     prepare(&mut world);
     let result = world.live();
+    let result = result.and_then(|report| inspect(&mut world).map(|()| report));
     result.map_err(|broken| {
         let at = world.clock.world();
         Box::new(Failure {
