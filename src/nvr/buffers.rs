@@ -2,20 +2,30 @@
 
 /// A spare buffer larger than this is given back to the allocator.
 const LARGEST_KEPT: usize = 1 << 20;
-/// How many spare buffers are kept.
-const SPARE: usize = 64;
+/// Spare buffers are kept up to so many bytes in all; further ones are given back, so that a hundred
+/// streams fit a small board.
+const SPARE_BYTES: usize = 16 << 20;
+/// What a new buffer has room for: a chunk and a large frame behind it.
+const NEW_BYTES: usize = 192 << 10;
 
 /// Spare buffers, and how many bytes are out on their way to a disk.
 #[derive(Default)]
 pub struct Buffers {
     spare: Vec<Vec<u8>>,
+    spare_bytes: usize,
     lent_bytes: u64,
 }
 
 impl Buffers {
     /// An empty buffer, with room where one was spare.
     pub fn take(&mut self) -> Vec<u8> {
-        self.spare.pop().unwrap_or_default()
+        match self.spare.pop() {
+            Some(buffer) => {
+                self.spare_bytes -= buffer.capacity();
+                buffer
+            }
+            None => Vec::with_capacity(NEW_BYTES),
+        }
     }
 
     /// So many bytes are handed to a disk.
@@ -26,8 +36,10 @@ impl Buffers {
     /// A buffer has come back, with what was handed over still in it.
     pub fn give_back(&mut self, mut buffer: Vec<u8>) {
         self.lent_bytes = self.lent_bytes.saturating_sub(buffer.len() as u64);
-        if buffer.capacity() <= LARGEST_KEPT && self.spare.len() < SPARE {
+        let fits = self.spare_bytes + buffer.capacity() <= SPARE_BYTES;
+        if buffer.capacity() <= LARGEST_KEPT && fits {
             buffer.clear();
+            self.spare_bytes += buffer.capacity();
             self.spare.push(buffer);
         }
     }

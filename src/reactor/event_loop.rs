@@ -36,7 +36,7 @@ use std::time::Duration;
 const BUFFER_BYTES: usize = 1 << 20;
 
 /// How often bulk connections are read.
-pub const BULK_TICK: Duration = Duration::from_millis(100);
+pub const BULK_TICK: Duration = Duration::from_millis(200);
 
 /// How often bulk UDP sockets are read whose buffer in the kernel is too small for [`BULK_TICK`].
 const SHORT_TICK: Duration = Duration::from_millis(20);

@@ -705,8 +705,9 @@ fn it_ends_after_the_last_words() {
 #[test]
 fn ticks_fall_together() {
     let ms = |n: u64| Monotonic(n * 1_000_000);
-    assert_eq!(next_multiple(ms(1), BULK_TICK), ms(100));
-    assert_eq!(next_multiple(ms(100), BULK_TICK), ms(200));
+    let tick = Duration::from_millis(100);
+    assert_eq!(next_multiple(ms(1), tick), ms(100));
+    assert_eq!(next_multiple(ms(100), tick), ms(200));
     // A turn that took long is not made up for.
-    assert_eq!(next_multiple(ms(1234), BULK_TICK), ms(1300));
+    assert_eq!(next_multiple(ms(1234), tick), ms(1300));
 }
