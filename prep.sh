@@ -267,13 +267,16 @@ install_all() {
     if ! run_root test -e "$dest$CONFIG"; then
         install_config "$dest$CONFIG" ${group[@]+"${group[@]}"}
     fi
+    if has_systemd; then
+        as_root systemctl daemon-reload
+        as_root systemctl enable moonfire-nvr.service
+    fi
+    # What is wrong with the configuration or the database is told here, and what runs goes on.
     if [ -z "$dest" ]; then
         as_root setpriv --reuid "$ACCOUNT" --regid "$ACCOUNT" --clear-groups \
             "$PREFIX/bin/moonfire-nvr" init
     fi
     if has_systemd; then
-        as_root systemctl daemon-reload
-        as_root systemctl enable moonfire-nvr.service
         # Only if it runs: then it goes on with what was installed.
         as_root systemctl try-restart moonfire-nvr.service
     fi
