@@ -93,9 +93,11 @@ fn mend(finding: Finding) -> Mend {
 impl files::Files {
     /// What was looked at.
     fn summary(&self, recordings: u64, fast: bool) -> String {
+        let plural = |n| if n == 1 { "" } else { "s" };
+        let what = format!("{recordings} recording{}", plural(recordings));
         let mut line = match fast {
-            true => format!("{recordings} recordings, their bytes not read"),
-            false => format!("{recordings} recordings, {} read", bytes(self.bytes_read)),
+            true => format!("{what}, their bytes not read"),
+            false => format!("{what}, {} read", bytes(self.bytes_read)),
         };
         if self.uncommitted > 0 {
             line += &format!("; {} being recorded or to be recovered", self.uncommitted);

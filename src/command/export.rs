@@ -38,6 +38,10 @@ const MAX_HOLES_TOLD: usize = 20;
 /// Causes told of one such span.
 const MAX_CAUSES_TOLD: usize = 5;
 
+/// What was recorded so shortly before now may not be in the journal yet, so that it is not missed: the
+/// interval of syncing comes on top.
+const NOT_YET: Duration90k = Duration90k(4 * 90_000);
+
 /// A span shorter than this between two recordings is what clocks and frame durations leave.
 const SHORTEST_HOLE: Duration90k = Duration90k(90_000);
 
@@ -100,12 +104,13 @@ pub fn run(args: Export) -> Result<Exit, Failure> {
         eprintln!("{note}");
     }
     if found.recordings.is_empty() {
-        return Err(Failure::Failed(nothing(&db, stream, &wish, zone)?));
+        return Err(Failure::Failed(nothing(&db, &found, stream, &wish, zone)?));
     }
     let sources = locate(&snapshot, found.recordings).map_err(Failure::Failed)?;
     drop(db); // A reader that stays keeps the recorder from tidying up its database.
-    let now = span::wall(Timestamp::now());
-    let plan = Plan::new(&wish.span, sources, &found.gaps, now).map_err(Failure::Failed)?;
+    let interval = Duration90k(config.sync_interval.as_millis() as i64 * 90);
+    let synced = span::wall(Timestamp::now()) - interval - NOT_YET;
+    let plan = Plan::new(&wish.span, sources, &found.gaps, synced).map_err(Failure::Failed)?;
     plan.save(&args.output, args.force)
         .map_err(Failure::Failed)?;
     for line in plan.summary(zone) {
@@ -167,6 +172,8 @@ fn find_stream<'a>(snapshot: &'a Snapshot, wish: &Wish) -> Result<&'a Stream, St
 struct Found {
     recordings: Vec<(DirId, Arc<Recording>)>,
     gaps: Vec<Gap>,
+    /// Of what is not committed yet: the last end before the span, and the first start behind it.
+    around: (Option<Wall90k>, Option<Wall90k>),
     /// What should be said of disks that could not be asked.
     notes: Vec<String>,
 }
@@ -200,6 +207,21 @@ fn find(
             )),
         }
     }
+    let uncommitted = || {
+        found
+            .values()
+            .map(|(_, r)| (r.start, r.start + r.wall_duration))
+    };
+    let around = (
+        uncommitted()
+            .map(|(_, end)| end)
+            .filter(|t| *t <= span.start)
+            .max(),
+        uncommitted()
+            .map(|(start, _)| start)
+            .filter(|t| *t >= span.end)
+            .min(),
+    );
     found.retain(|_, (_, r)| r.start < span.end && r.start + r.wall_duration > span.start);
     let rows = db.recordings(stream.id, span)?;
     found.extend(rows.into_iter().map(|(dir, r)| (r.id, (dir, r))));
@@ -211,6 +233,7 @@ fn find(
     Ok(Found {
         recordings,
         gaps: db.gaps(stream.id, span)?,
+        around,
         notes,
     })
 }
@@ -260,11 +283,14 @@ fn identity(snapshot: &Snapshot, dir: &Dir) -> DirIdentity {
 /// That nothing was recorded, and what was recorded around it.
 fn nothing(
     db: &Database,
+    found: &Found,
     stream: &Stream,
     wish: &Wish,
     zone: &TimeZone,
 ) -> Result<String, db::Error> {
     let (before, after) = db.nearest(stream.id, wish.span.start)?;
+    let before = before.max(found.around.0);
+    let after = after.into_iter().chain(found.around.1).min();
     let mut line = format!(
         "nothing was recorded of {} {} from {} to {}",
         wish.camera,
@@ -308,12 +334,12 @@ impl Signals {
 
 impl Plan {
     /// Lays out the file of what `recordings` (in order of time, with their sample files) have of the
-    /// span; `gaps` tell why there is nothing of the rest. What is after `now` is not missed.
+    /// span; `gaps` tell why there is nothing of the rest. What is after `synced` is not missed.
     fn new(
         span: &Range<Wall90k>,
         recordings: Vec<(PathBuf, Arc<Recording>)>,
         gaps: &[Gap],
-        now: Wall90k,
+        synced: Wall90k,
     ) -> Result<Plan, String> {
         let mut covered = Vec::with_capacity(recordings.len());
         let (mut sources, mut segments) = (Vec::new(), Vec::new());
@@ -332,7 +358,7 @@ impl Plan {
         Ok(Plan {
             file,
             sources,
-            holes: holes(&(span.start..span.end.min(now)), &covered, gaps),
+            holes: holes(&(span.start..span.end.min(synced)), &covered, gaps),
         })
     }
 

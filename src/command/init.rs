@@ -3,7 +3,7 @@
 use super::{Exit, Failure, entropy};
 use crate::ConfigArgs;
 use moonfire_nvr::config::Config;
-use moonfire_nvr::db::{Database, FILE_NAME, Mode};
+use moonfire_nvr::db::{self, Database, FILE_NAME, Mode};
 use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -12,7 +12,7 @@ use std::path::Path;
 /// Make the folders and the database that the configuration names.
 ///
 /// Run it as the recorder's user, with the disks mounted. What is there already stays as it is, so
-/// that it does no harm to run it twice. A sample folder is made within a folder that exists: else
+/// that it does no harm to run it twice, or beside a running recorder. A sample folder is made within a folder that exists: else
 /// the frames might go to the system's card because the disk is not there.
 #[derive(clap::Args)]
 pub struct Init {
@@ -30,12 +30,18 @@ pub fn run(args: Init) -> Result<Exit, Failure> {
 /// Does it, and says line by line what was done.
 pub fn init(config: &Config, say: &mut dyn FnMut(String)) -> Result<(), Failure> {
     let there = config.db_dir.join(FILE_NAME).exists();
-    Database::open(&config.db_dir, Mode::Create, entropy())?;
     let place = config.db_dir.display();
-    say(match there {
-        true => format!("{place}: the database is there already"),
-        false => format!("{place}: made the database"),
-    });
+    say(
+        match Database::open(&config.db_dir, Mode::Create, entropy()) {
+            // Nothing is to be done to it; and an installation beside a running recorder is no mistake.
+            Err(db::Error::Locked(_)) if there => {
+                format!("{place}: the database is there already, and in use")
+            }
+            Err(e) => return Err(e.into()),
+            Ok(_) if there => format!("{place}: the database is there already"),
+            Ok(_) => format!("{place}: made the database"),
+        },
+    );
     for dir in &config.sample_dirs {
         let made = make_sample_dir(dir)?;
         say(match made {
@@ -87,6 +93,11 @@ mod tests {
         assert_eq!(mode.permissions().mode() & 0o777, 0o700);
         let second = lines(&config).unwrap();
         assert!(second.iter().all(|l| l.ends_with("already")), "{second:?}");
+        let recorder = Database::open(&config.db_dir, Mode::ReadWrite, 1).unwrap();
+        let beside = lines(&config).unwrap();
+        assert!(beside[0].ends_with("already, and in use"), "{beside:?}");
+        assert!(beside[1].ends_with("already"), "{beside:?}");
+        drop(recorder);
     }
 
     #[test]

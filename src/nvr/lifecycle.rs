@@ -98,10 +98,13 @@ impl Nvr {
         }
         self.bring_in(now, &snapshot, cause);
         let streams = self.streams.len();
+        let cameras = self.cameras.len();
+        let plural = |n| if n == 1 { "" } else { "s" };
         let message = format!(
-            "moonfire-nvr {} started: {} cameras, {streams} streams",
+            "moonfire-nvr {} started: {cameras} camera{}, {streams} stream{}",
             env!("CARGO_PKG_VERSION"),
-            self.cameras.len()
+            plural(cameras),
+            plural(streams)
         );
         self.out.log(Severity::Notice, "started", message);
         self.wake_at(Some(now.monotonic));
@@ -379,7 +382,7 @@ impl Nvr {
         self.out.log(
             Severity::Notice,
             "configuration",
-            "the configuration was read again".into(),
+            "the changed configuration is in force".into(),
         );
         self.wake_at(Some(now.monotonic));
     }
