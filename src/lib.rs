@@ -2,21 +2,21 @@
 
 pub mod time;
 
+pub mod config;
 pub mod h264;
+
 pub mod http;
 pub mod rtp;
 pub mod rtsp;
 
 pub mod recording;
 
-pub mod mp4;
-
-pub mod config;
 pub mod db;
+pub mod mp4;
 
 pub mod nvr;
 
 pub mod reactor;
-pub mod sim;
-
 pub mod simulated_camera;
+
+pub mod sim;
