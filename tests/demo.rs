@@ -98,7 +98,7 @@ fn is_refused_while_one_runs(dir: &Path) -> bool {
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&second.stderr);
-    assert!(said.contains("another moonfire-nvr"), "{said}");
+    assert!(said.contains("another demonstration"), "{said}");
     assert_eq!(std::fs::read(&file).unwrap(), before);
     !second.status.success() && second.stdout.is_empty()
 }

@@ -6,8 +6,10 @@ use moonfire_nvr::db::{Database, Mode};
 use moonfire_nvr::reactor::{self, DiskChoice};
 use moonfire_nvr::simulated_camera::network::{Options, Picture, RunningCamera};
 use moonfire_nvr::simulated_camera::{Authentication, Faults, Scheme};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::{SigSet, Signal};
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -42,7 +44,8 @@ pub fn run(args: Demo) -> Result<Exit, Failure> {
         None => default_dir()?,
     };
     make_dir(&dir)?;
-    // Another demonstration in the same folder is to be noticed before its file is replaced.
+    let _alone = lock(&dir)?;
+    // So is a recorder that was started with the last demonstration's file.
     drop(Database::open(&dir.join("db"), Mode::Create, entropy())?);
     // The recorder takes these in its own thread; the cameras' threads, which inherit this, must
     // not be killed by them before it could end in good order.
@@ -89,6 +92,23 @@ fn default_dir() -> Result<PathBuf, Failure> {
             "there is no home folder (HOME is not set): say --dir FOLDER".to_owned(),
         )),
     }
+}
+
+/// Another demonstration in the same folder is to be noticed before its file is replaced, although the
+/// database is locked only when the cameras are there.
+fn lock(dir: &Path) -> Result<Flock<File>, Failure> {
+    let fail = |error| Failure::Io {
+        path: dir.to_owned(),
+        error,
+    };
+    let folder = File::open(dir).map_err(fail)?;
+    Flock::lock(folder, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
+        Errno::EWOULDBLOCK => Failure::Failed(format!(
+            "another demonstration is using {}: end it, or give another --dir",
+            dir.display()
+        )),
+        errno => fail(errno.into()),
+    })
 }
 
 /// The folder and the one for samples in it, for their owner only.
@@ -226,6 +246,19 @@ mod tests {
         assert_eq!(free.ip(), asked.ip());
         drop(taken);
         assert_eq!(free_address(asked).unwrap(), asked);
+    }
+
+    #[test]
+    fn two_in_one_folder_are_noticed() {
+        let temp = tempfile::tempdir().unwrap();
+        let first = lock(temp.path()).unwrap();
+        let told = lock(temp.path()).unwrap_err().to_string();
+        assert!(
+            told.starts_with("another demonstration is using "),
+            "{told}"
+        );
+        drop(first);
+        lock(temp.path()).unwrap();
     }
 
     #[test]
