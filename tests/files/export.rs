@@ -4,6 +4,10 @@ use crate::footage::{self, Clip, FRAME, Footage, Frame, GOP};
 use crate::recorder::{Recorder, TEN, names};
 use moonfire_nvr::db::{Delete, Flush};
 use moonfire_nvr::time::{Duration90k, Wall90k};
+use std::time::{Duration, Instant};
+
+/// How long a test waits for what must happen.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 fn seconds(s: i64) -> Duration90k {
     Duration90k::from_secs(s)
@@ -236,7 +240,7 @@ fn a_disk_or_a_file_that_is_gone_is_told() {
     assert_eq!(names(&r.path("")), ["db", "nvr.toml", "sample", "x.mp4"]);
 }
 
-/// Ctrl-C during an export into a pipe that nobody reads: the export ends at once.
+/// Ctrl-C during an export that waits for a sample file.
 #[test]
 fn an_interrupt_removes_what_is_unfinished() {
     use nix::sys::signal::{Signal, kill};
@@ -273,14 +277,18 @@ fn an_interrupt_removes_what_is_unfinished() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // Opening our end waits until the export has opened its own, so it is under way by then.
+    // Its signals wait to be asked for from before this file is there.
+    let deadline = Instant::now() + PATIENCE;
+    while !names(&r.path("")).contains(&"x.mp4.part".to_owned()) {
+        assert!(Instant::now() < deadline, "the export does not begin");
+        std::thread::yield_now();
+    }
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
+    // Opening our end lets it go on.
     let writer = std::fs::File::options()
         .write(true)
         .open(r.sample_file(id))
         .unwrap();
-    assert!(names(&r.path("")).contains(&"x.mp4.part".to_owned()));
-    kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
-    drop(writer);
     let mut told = String::new();
     child
         .stderr
@@ -288,6 +296,7 @@ fn an_interrupt_removes_what_is_unfinished() {
         .unwrap()
         .read_to_string(&mut told)
         .unwrap();
+    drop(writer);
     assert_eq!(child.wait().unwrap().code(), Some(1));
     assert_eq!(told, "interrupted\n");
     assert_eq!(names(&r.path("")), ["db", "nvr.toml", "sample"]);
