@@ -146,6 +146,13 @@ impl Nvr {
         self.out.close(conn, true);
     }
 
+    /// Closes all connections once what they wait for is sent; browsers connect again.
+    pub(super) fn close_clients(&mut self) {
+        for conn in std::mem::take(&mut self.clients.0).into_keys() {
+            self.out.close(conn, true);
+        }
+    }
+
     fn answer(&self, now: Now, listener: usize, request: &Request) -> Response {
         if let Some((_, content_type, body)) = FILES.iter().find(|(p, _, _)| *p == request.path) {
             return file(content_type, body, request.if_none_match.as_deref());

@@ -1,5 +1,9 @@
 //! The memory that frames pass through, between the camera's socket and the disk.
 
+use super::recorder::TOTAL_BACKLOG_BYTES;
+use crate::recording::DirId;
+use std::collections::BTreeMap;
+
 /// A spare buffer larger than this is given back to the allocator.
 const LARGEST_KEPT: usize = 1 << 20;
 /// Spare buffers are kept up to so many bytes in all; further ones are given back, so that a hundred
@@ -8,15 +12,27 @@ const SPARE_BYTES: usize = 16 << 20;
 /// What a new buffer has room for: a chunk and a large frame behind it.
 const NEW_BYTES: usize = 192 << 10;
 
-/// Spare buffers, and how many bytes are out on their way to a disk.
+/// Spare buffers, and how many bytes are out on their way to each disk.
 #[derive(Default)]
 pub struct Buffers {
     spare: Vec<Vec<u8>>,
     spare_bytes: usize,
-    lent_bytes: u64,
+    lent: BTreeMap<DirId, u64>,
+    directories: u64,
 }
 
 impl Buffers {
+    /// So many directories are recorded to: each has its share of what may be on its way, so that one
+    /// that hangs stops no other.
+    pub fn share_among(&mut self, directories: usize) {
+        self.directories = directories as u64;
+    }
+
+    /// What may be on its way to one directory.
+    pub fn share_bytes(&self) -> u64 {
+        TOTAL_BACKLOG_BYTES / self.directories.max(1)
+    }
+
     /// An empty buffer, with room where one was spare.
     pub fn take(&mut self) -> Vec<u8> {
         match self.spare.pop() {
@@ -29,23 +45,29 @@ impl Buffers {
     }
 
     /// So many bytes are handed to a disk.
-    pub fn lend(&mut self, bytes: usize) {
-        self.lent_bytes += bytes as u64;
+    pub fn lend(&mut self, dir: DirId, bytes: usize) {
+        *self.lent.entry(dir).or_default() += bytes as u64;
     }
 
-    /// A buffer has come back, with what was handed over still in it.
-    pub fn give_back(&mut self, mut buffer: Vec<u8>) {
-        self.lent_bytes = self.lent_bytes.saturating_sub(buffer.len() as u64);
-        let fits = self.spare_bytes + buffer.capacity() <= SPARE_BYTES;
-        if buffer.capacity() <= LARGEST_KEPT && fits {
+    /// A buffer has come back from a disk, with what was handed over still in it.
+    pub fn give_back(&mut self, dir: DirId, mut buffer: Vec<u8>) {
+        let lent = self.lent.entry(dir).or_default();
+        *lent = lent.saturating_sub(buffer.len() as u64);
+        let room = buffer.capacity();
+        if room <= LARGEST_KEPT && self.spare_bytes + room <= SPARE_BYTES {
             buffer.clear();
-            self.spare_bytes += buffer.capacity();
+            self.spare_bytes += room;
             self.spare.push(buffer);
         }
     }
 
+    /// Bytes handed to one directory and not yet written.
+    pub fn lent_to(&self, dir: DirId) -> u64 {
+        self.lent.get(&dir).copied().unwrap_or_default()
+    }
+
     /// Bytes handed to disks and not yet written.
     pub fn lent_bytes(&self) -> u64 {
-        self.lent_bytes
+        self.lent.values().sum()
     }
 }

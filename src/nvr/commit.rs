@@ -19,6 +19,8 @@ const RETRY: Duration = Duration::from_secs(5);
 /// Recordings that may wait for a database that does not take them; past that nothing new is begun.
 /// The journal keeps them all, so none is lost in a restart.
 pub const MAX_PENDING: usize = 2_000;
+/// Gaps that may wait for a database that does not take them, beyond one between any two recordings.
+const MAX_GAPS: usize = 4_000;
 /// Files of one directory that are unlinked at a time.
 const UNLINK_BATCH: usize = 32;
 
@@ -64,8 +66,28 @@ impl Commit {
         self.recordings.push((dir, recording));
     }
 
+    /// A gap has ended or goes on. One that follows on the stream's gap before, for the same reason,
+    /// is added to it; past [`MAX_GAPS`] for whatever reason, so that a database that is away for long
+    /// costs no memory.
     pub fn add_gap(&mut self, gap: Gap) {
+        let crowded = self.gaps.len() >= MAX_GAPS;
+        let mut ours = self.gaps.iter_mut().rev();
+        if let Some(before) = ours.find(|g| g.stream == gap.stream) {
+            let follows = before.end == gap.start && before.clock_untrusted == gap.clock_untrusted;
+            if follows && (crowded || (before.cause == gap.cause && before.detail == gap.detail)) {
+                before.end = gap.end;
+                return;
+            }
+        }
         self.gaps.push(gap);
+    }
+
+    /// Leaves out what the database will never take, lest the rest wait for ever. Returns how many
+    /// recordings that were.
+    pub fn leave_out(&mut self, unwanted: impl Fn(DirId, &Recording) -> bool) -> usize {
+        let before = self.recordings.len();
+        self.recordings.retain(|(dir, r)| !unwanted(*dir, r));
+        before - self.recordings.len()
     }
 
     /// Commit as soon as the one under way is answered.

@@ -12,7 +12,7 @@ use crate::db;
 use crate::recording::journal::Journal;
 use crate::recording::recovery::{AttachRequest, Attached};
 use crate::recording::writer::Writer;
-use crate::recording::{DirId, DirIdentity, Gap, Recording, RecordingId};
+use crate::recording::{DirId, DirIdentity, Gap, Recording, RecordingId, StreamId};
 use crate::time::Monotonic;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -64,6 +64,7 @@ pub struct Durable {
 /// A sample file and, once its recording has ended, the row that waits for its bytes.
 struct SampleFile {
     file: OpenFile,
+    stream: StreamId,
     /// Ended: to be committed once durable.
     ended: Option<Box<Durable>>,
     /// All bytes were written when the round's sync was asked for.
@@ -90,7 +91,7 @@ pub struct SampleDirectory {
     identity: DirIdentity,
     attached_before: bool,
     state: State,
-    /// Why it is away, as it was last told.
+    /// Why it is or was away, as it was last told; until a round has shown that it can be used.
     trouble: Option<String>,
     space: Option<Space>,
     files: BTreeMap<FileId, SampleFile>,
@@ -171,7 +172,7 @@ impl SampleDirectory {
 
     /// Why it cannot be used, for people.
     pub fn trouble(&self) -> Option<&str> {
-        self.trouble.as_deref()
+        self.trouble.as_deref().filter(|_| !self.is_ready())
     }
 
     /// The file system's space when it was last asked for.
@@ -255,6 +256,7 @@ impl SampleDirectory {
             key,
             SampleFile {
                 file,
+                stream: id.stream,
                 ended: None,
                 covered: false,
             },
@@ -267,7 +269,7 @@ impl SampleDirectory {
         let hold = self.is_full();
         let round = self.round_number + 1;
         if let Some(f) = self.files.get_mut(&file) {
-            cx.buffers.lend(data.len());
+            cx.buffers.lend(self.id, data.len());
             self.writes_after += 1;
             f.file.append(cx.out, data, round, hold);
         } else {
@@ -275,9 +277,10 @@ impl SampleDirectory {
         }
     }
 
-    /// Bytes handed over for `file` and not yet written.
-    pub fn backlog_bytes(&self, file: FileId) -> u64 {
-        self.files.get(&file).map_or(0, |f| f.file.backlog_bytes())
+    /// Bytes of a stream handed over and not yet written, of whichever of its recordings.
+    pub fn backlog_bytes(&self, stream: StreamId) -> u64 {
+        let ours = self.files.values().filter(|f| f.stream == stream);
+        ours.map(|f| f.file.backlog_bytes()).sum()
     }
 
     /// The recording of `file` has ended; all of its bytes were appended.
@@ -295,7 +298,9 @@ impl SampleDirectory {
                 dir: self.id,
                 name: f.file.name().to_owned(),
             };
-            f.file.close(cx.out).for_each(|b| cx.buffers.give_back(b));
+            f.file
+                .close(cx.out)
+                .for_each(|b| cx.buffers.give_back(self.id, b));
             cx.out.disk(self.id, Purpose::UnlinkOther, request);
         }
     }
@@ -354,7 +359,7 @@ impl SampleDirectory {
         if let Some(segment) = &mut self.segment {
             if self.journal.has_pending() {
                 if let Some(pending) = self.journal.take_pending(cx.buffers.take()) {
-                    cx.buffers.lend(pending.bytes.len());
+                    cx.buffers.lend(self.id, pending.bytes.len());
                     self.writes_after += 1;
                     self.segment_number = pending.segment;
                     segment.append(cx.out, pending.bytes, round, hold);
@@ -430,6 +435,10 @@ impl SampleDirectory {
             return;
         }
         self.round = None;
+        if self.trouble.take().is_some() {
+            let message = format!("the sample directory {} is back", self.path.display());
+            out.log(Severity::Notice, "disk-back", message);
+        }
         let done: Vec<FileId> = self
             .files
             .iter()
@@ -493,7 +502,11 @@ impl SampleDirectory {
             }
             (Purpose::SyncDir, Ok(_)) => self.synced_one(cx.out, &mut outcome),
             (Purpose::Space, Ok(DiskReply::Space(space))) => self.space = Some(space),
-            (Purpose::UnlinkOther, Ok(_)) => {}
+            (Purpose::Abandoned, _) => {
+                buffer
+                    .into_iter()
+                    .for_each(|b| cx.buffers.give_back(self.id, b));
+            }
             (_, Ok(_)) => {}
             (_, Err(e)) => self.fail(cx, &e, &mut outcome),
         }
@@ -524,10 +537,6 @@ impl SampleDirectory {
                 );
                 self.next_round = cx.now.monotonic;
                 self.names_unsynced = true;
-                if self.trouble.take().is_some() {
-                    let message = format!("the sample directory {} is back", self.path.display());
-                    cx.out.log(Severity::Notice, "disk-back", message);
-                }
                 self.remove_abandoned(cx, &attached);
                 outcome.attached = Some(attached);
                 self.ask_space(cx);
@@ -589,7 +598,9 @@ impl SampleDirectory {
         };
         let Some(file) = file else {
             // It was given up, or this is the answer to its closing.
-            buffer.into_iter().for_each(|b| cx.buffers.give_back(b));
+            buffer
+                .into_iter()
+                .for_each(|b| cx.buffers.give_back(self.id, b));
             return;
         };
         match (step, result) {
@@ -600,7 +611,9 @@ impl SampleDirectory {
             }
             (FileStep::Write { bytes, round, .. }, Ok(_)) => {
                 file.written(bytes);
-                buffer.into_iter().for_each(|b| cx.buffers.give_back(b));
+                buffer
+                    .into_iter()
+                    .for_each(|b| cx.buffers.give_back(self.id, b));
                 let count = if round <= self.round_number {
                     &mut self.writes_before
                 } else {
@@ -618,7 +631,9 @@ impl SampleDirectory {
             }
             (FileStep::Close, _) => {}
             (_, Err(e)) => {
-                buffer.into_iter().for_each(|b| cx.buffers.give_back(b));
+                buffer
+                    .into_iter()
+                    .for_each(|b| cx.buffers.give_back(self.id, b));
                 self.fail(cx, &e, outcome);
                 return;
             }
@@ -649,6 +664,8 @@ impl SampleDirectory {
         if !self.is_ready() {
             return;
         }
+        // Some file systems find out only when they sync.
+        outcome.full |= matches!(error, DiskError::NoSpace);
         let reason = error.to_string();
         self.put_away(cx);
         self.away(cx, reason.clone());
@@ -673,7 +690,8 @@ impl SampleDirectory {
             .chain(self.segment.take())
             .chain(self.old_segments.drain(..))
         {
-            file.close(cx.out).for_each(|b| cx.buffers.give_back(b));
+            file.close(cx.out)
+                .for_each(|b| cx.buffers.give_back(self.id, b));
         }
         self.round = None;
         self.writes_before = 0;
@@ -685,5 +703,6 @@ impl SampleDirectory {
             Purpose::Space,
             DiskRequest::Detach { dir: self.id },
         );
+        cx.out.abandon_disk(self.id);
     }
 }

@@ -6,7 +6,6 @@ use super::directory::SampleDirectory;
 use super::port::{Action, DbId, Severity};
 use super::recorder::Resume;
 use super::retention;
-use super::session::Target;
 use super::stream::Stream;
 use super::{Cx, DbPurpose, Nvr, Phase, cx};
 use crate::config::Config;
@@ -14,7 +13,7 @@ use crate::db::{self, Reply, Request, Snapshot};
 use crate::recording::recovery::{Attached, Committed};
 use crate::recording::{DirId, GapCause, StreamId};
 use crate::time::{Duration90k, Now};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Ending in good order takes no longer; what is not committed by then is in the journal.
@@ -52,7 +51,10 @@ impl Nvr {
                 self.phase = Phase::Stopped;
                 self.out.push(Action::Exit);
             }
-            (Some(_), Err(e)) => {
+            (Some(purpose), Err(e)) => {
+                if let DbPurpose::DirAttached(dir) = purpose {
+                    self.unconfirmed.insert(dir);
+                }
                 self.out.log(Severity::Error, "database", e.to_string());
             }
             (Some(_), Ok(_)) => {}
@@ -70,9 +72,26 @@ impl Nvr {
                     );
                     self.out.log(Severity::Error, "database", message);
                 }
+                self.leave_out_refused(&e);
                 self.wake_at(self.commit.next_timeout());
             }
         }
+    }
+
+    /// What the database can never take is left out, so that the rest is taken. None of it should
+    /// happen; a database that is older than the directories' journals may lead to it.
+    fn leave_out_refused(&mut self, error: &db::Error) {
+        let left_out = match *error {
+            db::Error::DuplicateRecording(id) => self.commit.leave_out(|_, r| r.id == id),
+            db::Error::UnknownStream(id) => self.commit.leave_out(|_, r| r.id.stream == id),
+            db::Error::UnknownDir(id) => self.commit.leave_out(|dir, _| dir == id),
+            _ => return,
+        };
+        let message = format!(
+            "{left_out} recordings are left out because the database can never take them ({error}); \
+             `moonfire-nvr check` tells of their files"
+        );
+        self.out.log(Severity::Critical, "left-out", message);
     }
 
     /// The database has told what there is: everything begins.
@@ -127,6 +146,8 @@ impl Nvr {
                 self.bring_in_stream(now, camera, row, cause);
             }
         }
+        let recorded_to: BTreeSet<DirId> = self.streams.values().map(Stream::dir).collect();
+        self.buffers.share_among(recorded_to.len());
     }
 
     fn bring_in_stream(
@@ -148,33 +169,13 @@ impl Nvr {
             cause: cause.0,
             detail: cause.1.to_owned(),
         };
-        if let Some(old) = self.streams.get_mut(&row.id) {
-            let same = old.settings.dir == row.dir
-                && old.settings.record == row.record
-                && old.name.camera == camera.name
-                && match (&old.session, Target::new(camera, row)) {
-                    (Ok(session), Ok(target)) => *session.target() == target,
-                    (Err(a), Err(b)) => *a == b,
-                    _ => false,
-                };
-            if same {
-                old.settings = row.clone();
-                return;
-            }
-            if let Some(dir) = self.dirs.get_mut(&old.settings.dir) {
-                old.stop(&mut cx, dir, GapCause::User, "its settings were changed");
-            }
-            if let Ok(session) = &mut old.session {
-                session.hang_up(&mut cx);
-            }
-            (resume.next_sequence, resume.chain_hash) = old.recorder.next();
-            resume.told_until = old.recorder.told_until();
-            resume.is_new = false;
-            (resume.cause, resume.detail) =
-                (GapCause::User, "its settings were changed".to_owned());
-            for gap in old.recorder.take_gaps() {
-                self.commit.add_gap(gap);
-            }
+        if let Some(old) = self
+            .streams
+            .get_mut(&row.id)
+            .filter(|s| s.is_as(camera, row))
+        {
+            old.settings = row.clone();
+            return;
         }
         if row.told_until.is_none() {
             (resume.cause, resume.detail) = (GapCause::Restart, "the stream is new".to_owned());
@@ -188,6 +189,22 @@ impl Nvr {
             (resume.cause, resume.detail) = (GapCause::User, "recording is turned off".to_owned());
         }
         let mut stream = Stream::new(camera, row, resume);
+        if let Some(mut old) = self.streams.remove(&row.id) {
+            let why = match row.record {
+                true => "its settings were changed",
+                false => "recording is turned off",
+            };
+            if let Some(dir) = self.dirs.get_mut(&old.dir()) {
+                old.stop(&mut cx, dir, GapCause::User, why);
+            }
+            if let Ok(session) = &mut old.session {
+                session.hang_up(&mut cx);
+            }
+            let moved_from = Some(old.dir()).filter(|d| *d != row.dir);
+            let name = stream.name.clone();
+            stream.recorder = old.recorder.settings_changed(name, moved_from);
+            stream.recorder.paused_by_user(why);
+        }
         match &mut stream.session {
             Ok(session) if row.record && !self.read_only => {
                 session.start_within(&mut cx, START_SPREAD)
@@ -230,7 +247,7 @@ impl Nvr {
     /// A directory was attached: takes in what its journal told.
     pub(super) fn directory_attached(&mut self, now: Now, id: DirId, attached: Attached) {
         let request = self.out.db(Request::DirAttached { dir: id });
-        self.requests.insert(request, DbPurpose::DirAttached);
+        self.requests.insert(request, DbPurpose::DirAttached(id));
         let recovered = attached.recovered.len();
         if recovered > 0 {
             let message = format!(
@@ -240,6 +257,15 @@ impl Nvr {
             self.commit.hurry();
         }
         for recording in attached.recovered {
+            let stream = self.streams.get(&recording.id.stream);
+            if stream.is_none_or(|s| recording.id.sequence < s.recorder.durable_next().0) {
+                let message = format!(
+                    "recording {} came back too late: newer ones of its stream are in another directory",
+                    recording.id
+                );
+                self.out.log(Severity::Error, "left-out", message);
+                continue;
+            }
             let of_before = recording.clock_untrusted && Some(recording.open) == self.open;
             let moved = match self.moved.filter(|_| of_before) {
                 Some(by) => {
@@ -276,13 +302,21 @@ impl Nvr {
         self.tell_gaps(now, false);
         let delete = self.deletions(now);
         let restamp = self.restamp_if_ready();
-        if !self.commit.has_work() && delete.is_empty() && restamp.is_none() {
+        // The last commit of all, which the database did not take at first.
+        let last = matches!(
+            self.phase,
+            Phase::Stopping {
+                said_goodbye: true,
+                ..
+            }
+        );
+        if !last && !self.commit.has_work() && delete.is_empty() && restamp.is_none() {
             self.commit.nothing_to_do(now.monotonic);
             return;
         }
         let wall = cx!(self, now).wall;
         self.commit
-            .begin(&mut self.out, now.monotonic, wall, delete, restamp, false);
+            .begin(&mut self.out, now.monotonic, wall, delete, restamp, last);
     }
 
     /// Tells gaps that have ended, and of those that go on what is worth telling (`all`: everything).
@@ -350,6 +384,10 @@ impl Nvr {
             }
         }
         self.commit.add_garbage(flushed.garbage);
+        for dir in std::mem::take(&mut self.unconfirmed) {
+            let request = self.out.db(Request::DirAttached { dir });
+            self.requests.insert(request, DbPurpose::DirAttached(dir));
+        }
         let mut cx = cx!(self, now);
         for (id, dir) in &mut self.dirs {
             self.commit.unlink_if(cx.out, *id, dir.is_ready());
@@ -373,6 +411,8 @@ impl Nvr {
             cameras: config.cameras.clone(),
         };
         self.config = config;
+        // Who may see what is told by the order of the addresses, which may have changed.
+        self.close_clients();
         let id = self.out.db(request);
         self.requests.insert(id, DbPurpose::Configure);
     }

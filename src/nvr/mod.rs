@@ -75,7 +75,7 @@ enum Phase {
 enum DbPurpose {
     Start,
     Configure,
-    DirAttached,
+    DirAttached(DirId),
 }
 
 /// See the module.
@@ -100,6 +100,8 @@ pub struct Nvr {
     moved: Option<Duration90k>,
     /// Directories that are full: to be freed with the next commit.
     full: BTreeSet<DirId>,
+    /// Directories of which the database could not be told that they have their marker: told again.
+    unconfirmed: BTreeSet<DirId>,
     /// Nothing is recorded or changed: what there is can be looked at.
     read_only: bool,
     /// The shell was told that all is set up.
@@ -149,6 +151,7 @@ impl Nvr {
             restamp: None,
             moved: None,
             full: BTreeSet::new(),
+            unconfirmed: BTreeSet::new(),
             read_only: false,
             told_ready: false,
             told_status: None,
@@ -281,9 +284,8 @@ impl Nvr {
             }
             Purpose::SyncGarbage if result.is_ok() => {
                 self.commit.unlinked_all(&mut self.out, pending.dir);
-                if self.commit.garbage_bytes(pending.dir) == 0 {
-                    self.space_was_made(now, pending.dir);
-                }
+                // What is no longer garbage must show as free at once, or it would be freed again.
+                self.space_was_made(now, pending.dir);
                 return;
             }
             _ => {}
@@ -334,8 +336,11 @@ impl Nvr {
     fn directory_lost(&mut self, id: DirId, reason: &str) {
         self.commit.directory_lost(id);
         self.full.remove(&id);
-        for stream in self.streams.values_mut().filter(|s| s.dir() == id) {
-            stream.recorder.abandon(reason);
+        for stream in self.streams.values_mut() {
+            match stream.dir() == id {
+                true => stream.recorder.abandon(reason),
+                false => stream.recorder.left_behind(id, reason),
+            }
         }
     }
 
@@ -428,7 +433,9 @@ impl Nvr {
         let streams = self.streams.values().filter_map(Stream::next_timeout);
         let dirs = self.dirs.values().filter_map(SampleDirectory::next_timeout);
         let commit = match self.phase {
-            Phase::Running | Phase::Stopping { .. } => self.commit.next_timeout(),
+            Phase::Running | Phase::Stopping { .. } if !self.read_only => {
+                self.commit.next_timeout()
+            }
             _ => None,
         };
         let stopping = match self.phase {
@@ -476,3 +483,6 @@ impl Core for Nvr {
         self.out.conn(Owner::Http)
     }
 }
+
+#[cfg(test)]
+mod tests;

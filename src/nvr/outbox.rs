@@ -28,6 +28,8 @@ pub enum Purpose {
     /// Making creations durable as part of a round of syncing.
     SyncDir,
     Space,
+    /// Anything that was under way when its directory was put away: nobody waits for it.
+    Abandoned,
 }
 
 /// A step in a file's life.
@@ -132,6 +134,14 @@ impl Outbox {
     /// What an operation that has ended was for.
     pub fn disk_done(&mut self, op: OpId) -> Option<Pending> {
         self.operations.remove(&op)
+    }
+
+    /// A directory is put away: the answers to what is under way there mean nothing any more, also if
+    /// they come when it is in use again.
+    pub fn abandon_disk(&mut self, dir: DirId) {
+        for pending in self.operations.values_mut().filter(|p| p.dir == dir) {
+            pending.purpose = Purpose::Abandoned;
+        }
     }
 
     /// How many disk operations are under way.

@@ -12,7 +12,7 @@ use super::port::{FileId, Severity};
 use crate::h264::VideoSampleEntry;
 use crate::recording::rotation::{Cut, Rotation};
 use crate::recording::writer::{NewSample, Run, Start, Writer, WriterError};
-use crate::recording::{Gap, GapCause, OpenId, Recording, RecordingId};
+use crate::recording::{DirId, Gap, GapCause, OpenId, Recording, RecordingId};
 use crate::rtp::AccessUnit;
 use crate::time::{Duration90k, Wall90k};
 use std::sync::Arc;
@@ -20,11 +20,12 @@ use std::sync::Arc;
 /// A chunk is handed to the disk once it has this many bytes; less at each round of syncing.
 pub const CHUNK_BYTES: usize = 128 << 10;
 
-/// What one stream may have on its way to the disk. Past it, recording stops until half of it is
+/// What one stream may have on its way to its disk. Past it, recording stops until half of it is
 /// written, and the loss is told.
 pub const STREAM_BACKLOG_BYTES: u64 = 8 << 20;
 
-/// What all streams together may have on their way to disks; the same policy.
+/// What all streams together may have on their way to disks, shared evenly among the directories; the
+/// same policy.
 pub const TOTAL_BACKLOG_BYTES: u64 = 64 << 20;
 
 /// A gap that goes on is told piece by piece once it is longer than this.
@@ -98,6 +99,9 @@ pub struct Recorder {
     /// Too much was on its way to the disk: nothing is taken until half of it is gone.
     overflow: bool,
     cut: Option<ClockCut>,
+    /// It recorded to this directory before, which may hold what is not yet durable: nothing is begun
+    /// elsewhere until all is, because the database takes a stream's recordings in order only.
+    moving_from: Option<DirId>,
     /// Gaps that have ended, for the next commit.
     gaps: Vec<Gap>,
     /// It was told that recording stopped, and it has not begun again.
@@ -152,6 +156,7 @@ impl Recorder {
             is_new: resume.is_new,
             overflow: false,
             cut: None,
+            moving_from: None,
             gaps: Vec::new(),
             told_lost: false,
             begun: false,
@@ -169,12 +174,8 @@ impl Recorder {
         self.active.is_some()
     }
 
-    /// The sequence number of the next recording, and the chain hash it goes on from.
-    pub fn next(&self) -> (u32, [u8; 32]) {
-        (self.told.next_sequence, self.told.chain_hash)
-    }
-
-    /// The same, counting only what is durable.
+    /// The sequence number of the next recording, and the chain hash it goes on from, counting only
+    /// what is durable.
     pub fn durable_next(&self) -> (u32, [u8; 32]) {
         (self.durable.next_sequence, self.durable.chain_hash)
     }
@@ -335,8 +336,15 @@ impl Recorder {
         if !unit.is_sync || unit.len == 0 || !dir.is_ready() || !cx.database_ready {
             return false;
         }
+        if self.moving_from.is_some() && !self.is_all_durable() {
+            return false;
+        }
+        self.moving_from = None;
         if self.overflow {
-            if cx.buffers.lent_bytes() > TOTAL_BACKLOG_BYTES / 2 || dir.is_full() {
+            if dir.backlog_bytes(self.name.id) > STREAM_BACKLOG_BYTES / 2
+                || cx.buffers.lent_to(dir.id()) > cx.buffers.share_bytes() / 2
+                || dir.is_full()
+            {
                 return false;
             }
             self.overflow = false;
@@ -431,9 +439,9 @@ impl Recorder {
     }
 
     fn check_backlog(&mut self, cx: &mut Cx<'_>, dir: &mut SampleDirectory) {
-        let Some(active) = &self.active else { return };
-        let stream = dir.backlog_bytes(active.file);
-        if stream <= STREAM_BACKLOG_BYTES && cx.buffers.lent_bytes() <= TOTAL_BACKLOG_BYTES {
+        if dir.backlog_bytes(self.name.id) <= STREAM_BACKLOG_BYTES
+            && cx.buffers.lent_to(dir.id()) <= cx.buffers.share_bytes()
+        {
             return;
         }
         self.overflow = true;
@@ -492,6 +500,10 @@ impl Recorder {
     pub fn tell_gap_so_far(&mut self, wall: Wall90k, clock_trusted: bool, all: bool) {
         let wanted = all || wall - self.told.until > LONG_GAP;
         if self.active.is_some() || self.unsettled || self.cut.is_some() || !wanted {
+            return;
+        }
+        if !self.is_all_durable() {
+            // If the recording before is lost with its disk, the gap begins earlier.
             return;
         }
         if let Some(gap) = self.gap_until(wall, !clock_trusted) {
@@ -616,6 +628,48 @@ impl Recorder {
             ..self.durable
         };
         self.unsettled = true;
+        self.pause = Pause {
+            cause: GapCause::Disk,
+            detail: detail.to_owned(),
+        };
+    }
+
+    /// All recordings that have ended are durable.
+    fn is_all_durable(&self) -> bool {
+        self.told.chain_hash == self.durable.chain_hash
+    }
+
+    /// The settings of its stream were changed, and recording was stopped: it goes on from where it
+    /// is. `moved_from` is the directory of before, if it records to another one from now on.
+    pub fn settings_changed(mut self, name: StreamName, moved_from: Option<DirId>) -> Recorder {
+        self.name = name;
+        if moved_from.is_some() {
+            self.moving_from = self.moving_from.or(moved_from);
+            self.unsettled = true;
+            self.overflow = false;
+        }
+        self
+    }
+
+    /// Nothing is to be recorded from now on, or something again: the user's will.
+    pub fn paused_by_user(&mut self, detail: &str) {
+        self.pause = Pause {
+            cause: GapCause::User,
+            detail: detail.to_owned(),
+        };
+    }
+
+    /// The directory that it recorded to before is lost: what is not durable there does not hold up
+    /// the new one any longer.
+    pub fn left_behind(&mut self, dir: DirId, detail: &str) {
+        if self.moving_from != Some(dir) {
+            return;
+        }
+        self.moving_from = None;
+        self.told = Reached {
+            next_sequence: self.told.next_sequence,
+            ..self.durable
+        };
         self.pause = Pause {
             cause: GapCause::Disk,
             detail: detail.to_owned(),

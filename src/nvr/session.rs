@@ -529,10 +529,11 @@ impl Session {
         let Err(error) = result.and(drained) else {
             return Ok(());
         };
-        let mut stale_until = None;
+        let (mut stale_until, mut receiving) = (None, false);
         match std::mem::replace(&mut self.phase, Phase::Off) {
             Phase::Open(mut open) => {
                 stale_until = open.client.stale_until();
+                receiving = open.receiver.is_some();
                 open.say_goodbye(cx);
             }
             Phase::Closing(open) => {
@@ -546,7 +547,10 @@ impl Session {
                 self.redirects += 1;
                 self.redirected = Some(url);
                 self.resolve(cx);
-                Ok(())
+                match receiving {
+                    true => Err(Lost::camera("it is to be called elsewhere".to_owned())),
+                    false => Ok(()),
+                }
             }
             error => {
                 let lost = Lost {
@@ -622,6 +626,7 @@ impl Session {
     fn fail_until(&mut self, cx: &mut Cx<'_>, lost: Lost, stale: Option<Monotonic>) -> Lost {
         // Where it was redirected to may be the trouble.
         self.redirected = None;
+        self.redirects = 0;
         let until = cx.now.monotonic + self.backoff.failed(lost.failure, cx.rng);
         self.phase = Phase::Waiting {
             until: stale.map_or(until, |s| s.max(until)),

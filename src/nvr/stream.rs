@@ -48,6 +48,18 @@ impl Stream {
         self.settings.dir
     }
 
+    /// A row says the same that it was made of, as far as recording is concerned.
+    pub fn is_as(&self, camera: &db::Camera, row: &db::Stream) -> bool {
+        self.settings.dir == row.dir
+            && self.settings.record == row.record
+            && self.name.camera == camera.name
+            && match (&self.session, Target::new(camera, row)) {
+                (Ok(session), Ok(target)) => *session.target() == target,
+                (Err(a), Err(b)) => *a == b,
+                _ => false,
+            }
+    }
+
     pub fn next_timeout(&self) -> Option<Monotonic> {
         self.session.as_ref().ok().and_then(Session::next_timeout)
     }

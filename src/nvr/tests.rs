@@ -1,0 +1,437 @@
+//! The whole core, driven by hand: a real database in memory, disk operations that the test answers
+//! (or does not), frames put in behind the RTSP session.
+
+use super::port::{DiskError, DiskReply, DiskRequest, SocketError, Space};
+use super::*;
+use crate::config::{CameraConfig, StreamConfig};
+use crate::db::{Database, Request};
+use crate::h264::VideoSampleEntry;
+use crate::recording::recovery::Attached;
+use crate::recording::{Gap, GapCause};
+use crate::rtp::AccessUnit;
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+const START_SECS: i64 = 1_795_341_600;
+
+/// The core and the world around it.
+struct Board {
+    nvr: Nvr,
+    database: Database,
+    now: Now,
+    /// Disk operations that were not answered yet, in order.
+    disk: VecDeque<(OpId, DiskRequest)>,
+    /// What else the core wanted.
+    actions: VecDeque<Action>,
+    flushes: Vec<db::Flush>,
+    /// The database refuses commits with this.
+    refuses: Option<fn() -> db::Error>,
+    frames: i64,
+}
+
+fn config(urls: &[&str], dirs: usize) -> Config {
+    let dir = |n: usize| PathBuf::from(format!("/sample/{}", n % dirs));
+    let cameras = urls.iter().enumerate().map(|(n, url)| CameraConfig {
+        name: format!("camera{n}"),
+        main: Some(StreamConfig {
+            sample_dir: Some(dir(n)),
+            ..StreamConfig::new(url)
+        }),
+        ..CameraConfig::default()
+    });
+    Config {
+        sample_dirs: (0..dirs).map(dir).collect(),
+        cameras: cameras.collect(),
+        ..Config::default()
+    }
+}
+
+impl Board {
+    fn new(nvr: Nvr) -> Board {
+        let mut board = Board {
+            nvr,
+            database: db::memory(1).unwrap(),
+            now: Now {
+                monotonic: Monotonic(1_000_000_000),
+                wall: Wall90k::from_unix_secs(START_SECS),
+            },
+            disk: VecDeque::new(),
+            actions: VecDeque::new(),
+            flushes: Vec::new(),
+            refuses: None,
+            frames: 0,
+        };
+        board.tell(Event::Timeout);
+        board
+    }
+
+    /// One that records to its directories.
+    fn ready(urls: &[&str], dirs: usize) -> Board {
+        let mut board = Board::new(Nvr::new(config(urls, dirs), 1));
+        board.pass(0);
+        board.answer_all();
+        board
+    }
+
+    fn tell(&mut self, event: Event<'_>) {
+        self.nvr.handle(self.now, event);
+        while let Some(action) = self.nvr.next_action() {
+            match action {
+                Action::Db { id, request } => {
+                    if let Request::Flush(flush) = &request {
+                        self.flushes.push((**flush).clone());
+                    }
+                    let result = match (&request, self.refuses) {
+                        (Request::Flush(_), Some(error)) => Err(error()),
+                        _ => self.database.handle(request),
+                    };
+                    self.nvr.handle(self.now, Event::Db { id, result });
+                }
+                Action::Disk { op, request } => self.disk.push_back((op, request)),
+                other => self.actions.push_back(other),
+            }
+        }
+    }
+
+    fn pass(&mut self, millis: u64) {
+        self.now.monotonic = self.now.monotonic + Duration::from_millis(millis);
+        self.now.wall = self.now.wall + Duration90k(millis as i64 * 90);
+        self.tell(Event::Timeout);
+    }
+
+    fn answer(&mut self, (op, request): (OpId, DiskRequest)) {
+        let (reply, buffer) = match request {
+            DiskRequest::Attach { .. } => (DiskReply::Attached(Box::<Attached>::default()), None),
+            DiskRequest::Space { .. } => {
+                let (free, total) = (1 << 40, 1 << 41);
+                (DiskReply::Space(Space { free, total }), None)
+            }
+            DiskRequest::Write { data, .. } => (DiskReply::Done, Some(data)),
+            _ => (DiskReply::Done, None),
+        };
+        let result = Ok(reply);
+        self.tell(Event::Disk { op, result, buffer });
+    }
+
+    fn answer_all(&mut self) {
+        while let Some(operation) = self.disk.pop_front() {
+            self.answer(operation);
+        }
+    }
+
+    /// Answers what `which` picks, and what follows of that, and leaves the rest.
+    fn answer_those(&mut self, which: impl Fn(&DiskRequest) -> bool) {
+        while let Some(at) = self.disk.iter().position(|(_, r)| which(r)) {
+            let operation = self.disk.remove(at).unwrap();
+            self.answer(operation);
+        }
+    }
+
+    fn fail(&mut self, which: impl Fn(&DiskRequest) -> bool) {
+        let at = self.disk.iter().position(|(_, r)| which(r)).unwrap();
+        let (op, request) = self.disk.remove(at).unwrap();
+        let buffer = match request {
+            DiskRequest::Write { data, .. } => Some(data),
+            _ => None,
+        };
+        let result = Err(DiskError::Io(std::io::Error::from_raw_os_error(5)));
+        self.tell(Event::Disk { op, result, buffer });
+    }
+
+    /// A sync sample of `bytes` bytes of each of `streams` comes, a tenth of a second later.
+    fn frame(&mut self, streams: &[i32], bytes: u32) {
+        self.pass(100);
+        self.frames += 1;
+        for id in streams {
+            let unit = AccessUnit {
+                len: bytes,
+                timestamp: self.frames * 9_000,
+                is_sync: true,
+                sample_entry: Some(Arc::new(VideoSampleEntry {
+                    width: 16,
+                    height: 16,
+                    pixel_h_spacing: 1,
+                    pixel_v_spacing: 1,
+                    rfc6381_codec: "avc1.4d401f".into(),
+                    avcc: vec![1, 0x4d, 0x40, 0x1f, 0xff],
+                    reorder_frames: 0,
+                })),
+                lost_packets: 0,
+                discontinuity: false,
+            };
+            let take = |rec: &mut recorder::Recorder, cx: &mut Cx<'_>, dir: &mut _| {
+                rec.buffer().extend((0..bytes).map(|b| b as u8));
+                rec.access_unit(cx, dir, unit);
+                Ok(())
+            };
+            let id = StreamId(*id);
+            self.nvr
+                .with_stream(self.now, id, |_, cx, rec, dir| take(rec, cx, dir));
+        }
+        self.tell(Event::Timeout);
+    }
+
+    fn recorder(&self, id: i32) -> &recorder::Recorder {
+        &self.nvr.streams[&StreamId(id)].recorder
+    }
+
+    fn reload(&mut self, config: Config) {
+        self.tell(Event::Reload(Box::new(config)));
+    }
+
+    /// The newest request to attach a directory.
+    fn attach_request(&self) -> Option<&crate::recording::recovery::AttachRequest> {
+        self.disk.iter().rev().find_map(|(_, r)| match r {
+            DiskRequest::Attach { request, .. } => Some(request),
+            _ => None,
+        })
+    }
+}
+
+const URL: &str = "rtsp://192.0.2.1/main";
+const OTHER_URL: &str = "rtsp://192.0.2.2/main";
+
+fn is_sync(r: &DiskRequest) -> bool {
+    matches!(r, DiskRequest::Sync { .. } | DiskRequest::SyncDir { .. })
+}
+
+fn is_write(r: &DiskRequest) -> bool {
+    matches!(r, DiskRequest::Write { .. })
+}
+
+#[test]
+fn nothing_is_due_for_ever_where_nothing_is_recorded() {
+    let mut board = Board::new(Nvr::read_only(config(&[URL], 1), 1));
+    board.pass(61_000);
+    let next = board.nvr.next_timeout();
+    assert!(next.is_none_or(|t| t > board.now.monotonic), "{next:?}");
+}
+
+#[test]
+fn answers_of_before_a_disk_was_lost_end_no_round_of_after_it() {
+    let mut board = Board::ready(&[URL], 1);
+    board.frame(&[1], 1_000);
+    board.pass(1_000);
+    board.answer_those(|r| !is_sync(r));
+    let late: Vec<_> = board.disk.drain(..).collect();
+    assert!(
+        late.iter()
+            .any(|(_, r)| matches!(r, DiskRequest::SyncDir { .. }))
+    );
+    // The round hangs in its syncs; more is written, and that fails.
+    board.frame(&[1], 200_000);
+    board.fail(is_write);
+    assert!(!board.recorder(1).is_recording());
+    board.pass(5_000);
+    board.answer_those(|r| !is_sync(r));
+    board.frame(&[1], 1_000);
+    board.tell(Event::Shutdown);
+    for _ in 0..3 {
+        board.pass(1_000);
+        board.answer_those(|r| !is_sync(r));
+    }
+    assert!(board.disk.iter().any(|(_, r)| is_sync(r)));
+    late.into_iter().for_each(|o| board.answer(o));
+    let committed: usize = board.flushes.iter().map(|f| f.recordings.len()).sum();
+    assert_eq!(committed, 0, "nothing was synced");
+    for _ in 0..3 {
+        board.answer_all();
+        board.pass(1_000);
+    }
+    let committed: usize = board.flushes.iter().map(|f| f.recordings.len()).sum();
+    assert_eq!(committed, 1);
+}
+
+#[test]
+fn a_disk_that_hangs_stops_its_own_streams_only() {
+    let mut board = Board::ready(
+        &[
+            URL, OTHER_URL, URL, URL, URL, URL, URL, URL, URL, URL, URL, URL,
+        ],
+        2,
+    );
+    board.answer_all();
+    let hanging: Vec<i32> = board
+        .nvr
+        .streams
+        .iter()
+        .filter(|(_, s)| s.dir() == board.nvr.streams[&StreamId(1)].dir())
+        .map(|(id, _)| id.0)
+        .collect();
+    let good = 2;
+    for id in board.nvr.streams.keys().copied().collect::<Vec<_>>() {
+        // No camera is there to answer, and that is not what this is about.
+        board.nvr.with_stream(board.now, id, |session, cx, _, _| {
+            session.hang_up(cx);
+            Ok(())
+        });
+    }
+    assert!(!hanging.contains(&good));
+    let slow = board.nvr.streams[&StreamId(1)].dir();
+    for _ in 0..400 {
+        board.frame(&hanging, 150_000);
+        board.frame(&[good], 150_000);
+        let files: Vec<_> = board
+            .disk
+            .iter()
+            .filter_map(|(_, r)| match r {
+                DiskRequest::Create { file, dir, .. } if *dir == slow => Some(*file),
+                _ => None,
+            })
+            .collect();
+        // What is written to the slow one is never answered.
+        board.answer_those(|r| match r {
+            DiskRequest::Create { dir, .. } | DiskRequest::SyncDir { dir } => *dir != slow,
+            DiskRequest::Write { file, .. } | DiskRequest::Sync { file } => !files.contains(file),
+            _ => true,
+        });
+        assert!(board.recorder(good).is_recording());
+        let lent = board.nvr.buffers.lent_bytes();
+        assert!(lent <= TOTAL_BACKLOG_BYTES, "{lent}");
+    }
+    for id in hanging {
+        assert!(!board.recorder(id).is_recording());
+        assert_eq!(board.recorder(id).pause().unwrap().0, GapCause::Disk);
+    }
+}
+
+#[test]
+fn what_is_not_durable_survives_a_change_of_settings() {
+    let mut board = Board::ready(&[URL], 1);
+    board.frame(&[1], 1_000);
+    board.pass(1_000);
+    board.answer_all();
+    board.frame(&[1], 200_000);
+    board.reload(config(&[OTHER_URL], 1));
+    assert!(!board.recorder(1).is_recording());
+    board.fail(is_write);
+    board.pass(5_000);
+    let committed = &board.attach_request().unwrap().committed[&StreamId(1)];
+    assert_eq!(
+        committed.next_sequence, 0,
+        "its journal still tells of recording 0"
+    );
+}
+
+#[test]
+fn a_stream_that_moves_waits_for_the_disk_of_before() {
+    let mut board = Board::ready(&[URL, OTHER_URL], 2);
+    board.frame(&[1], 1_000);
+    board.pass(1_000);
+    board.answer_all();
+    board.frame(&[1], 200_000);
+    let mut moved = config(&[URL, OTHER_URL], 2);
+    moved.cameras[0].main.as_mut().unwrap().sample_dir = Some(moved.sample_dirs[1].clone());
+    board.reload(moved);
+    board.frame(&[1], 1_000);
+    assert!(!board.recorder(1).is_recording());
+    for _ in 0..3 {
+        board.answer_all();
+        board.pass(1_000);
+    }
+    assert_eq!(board.nvr.commit.pending().count(), 1);
+    board.frame(&[1], 1_000);
+    assert!(board.recorder(1).is_recording());
+}
+
+#[test]
+fn a_camera_is_redirected_again_after_any_number_of_failures() {
+    let mut board = Board::ready(&[URL], 1);
+    for attempt in 0..8 {
+        let mut redirected = false;
+        board.pass(40_000);
+        while let Some(action) = board.actions.pop_front() {
+            match action {
+                Action::Lookup { lookup, host } => {
+                    redirected |= host == "192.0.2.77";
+                    let result = Ok(vec![host.parse().unwrap()]);
+                    board.tell(Event::Resolved { lookup, result });
+                }
+                Action::Connect { conn, .. } if redirected => {
+                    let reason = Err(SocketError::Refused);
+                    board.tell(Event::Closed { conn, reason });
+                }
+                Action::Connect { conn, .. } => board.tell(Event::Connected { conn }),
+                Action::Send { conn, .. } => {
+                    let reply =
+                        b"RTSP/1.0 302 Moved\r\nCSeq: 1\r\nLocation: rtsp://192.0.2.77/x\r\n\r\n";
+                    board.tell(Event::Received { conn, bytes: reply });
+                }
+                _ => {}
+            }
+        }
+        assert!(redirected, "attempt {attempt}");
+    }
+}
+
+#[test]
+fn a_last_commit_that_fails_is_tried_again() {
+    let mut board = Board::ready(&[URL], 1);
+    board.refuses = Some(|| db::Error::Full);
+    board.tell(Event::Shutdown);
+    board.pass(10);
+    board.answer_all();
+    board.refuses = None;
+    board.pass(6_000);
+    assert!(board.flushes.last().unwrap().clean_shutdown);
+    assert!(board.actions.iter().any(|a| matches!(a, Action::Exit)));
+}
+
+#[test]
+fn a_recording_that_the_database_can_never_take_holds_up_no_other() {
+    let mut board = Board::ready(&[URL], 1);
+    board.frame(&[1], 1_000);
+    board.reload(config(&[OTHER_URL], 1));
+    for _ in 0..2 {
+        board.pass(1_000);
+        board.answer_all();
+    }
+    let id = board.nvr.commit.pending().next().unwrap().1.id;
+    assert_eq!((id.stream, id.sequence), (StreamId(1), 0));
+    board.refuses = Some(|| {
+        db::Error::DuplicateRecording(crate::recording::RecordingId {
+            stream: StreamId(1),
+            sequence: 0,
+        })
+    });
+    board.pass(60_000);
+    assert_eq!(board.flushes.last().unwrap().recordings.len(), 1);
+    assert_eq!(board.nvr.commit.pending().count(), 0);
+    board.refuses = None;
+    board.pass(6_000);
+    assert!(board.nvr.commit.trouble().is_none());
+}
+
+#[test]
+fn gaps_that_follow_one_another_cost_one() {
+    let mut commit = Commit::new(Monotonic(0));
+    let gap = |n: i64, detail: &str| Gap {
+        stream: StreamId(n as i32 % 2),
+        start: Wall90k(n / 2 * 100),
+        end: Wall90k(n / 2 * 100 + 100),
+        clock_untrusted: false,
+        cause: GapCause::Camera,
+        detail: detail.to_owned(),
+    };
+    (0..1_000).for_each(|n| commit.add_gap(gap(n, "away")));
+    (1_000..1_002).for_each(|n| commit.add_gap(gap(n, "refused")));
+    // With too many waiting, the reason that was first stands for what follows.
+    (1_002..100_000).for_each(|n| commit.add_gap(gap(n, &format!("{}", n / 2))));
+    let mut out = Outbox::default();
+    commit.begin(&mut out, Monotonic(0), Wall90k(0), Vec::new(), None, false);
+    let Some(Action::Db { request, .. }) = out.pop() else {
+        panic!()
+    };
+    let Request::Flush(flush) = request else {
+        panic!()
+    };
+    assert!(flush.gaps.len() <= 4_001, "{}", flush.gaps.len());
+    assert_eq!(flush.gaps[0].end, Wall90k(500 * 100));
+    for stream in [0, 1] {
+        let ours = flush.gaps.iter().filter(|g| g.stream == StreamId(stream));
+        let told: i64 = ours.map(|g| (g.end - g.start).0).sum();
+        assert_eq!(told, 50_000 * 100);
+    }
+}
