@@ -79,6 +79,9 @@ fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(failure) => {
             eprintln!("{failure}");
+            if let Some(hint) = failure.hint() {
+                eprintln!("{hint}");
+            }
             failure.exit().into()
         }
     }

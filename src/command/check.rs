@@ -43,6 +43,12 @@ pub fn run(args: Check) -> Result<Exit, Failure> {
     };
     let mut db = Database::open(&config.db_dir, mode, super::entropy()).map_err(|e| match e {
         db::Error::Locked(_) => Failure::Failed(format!("{e}: stop the recorder to repair")),
+        // Its own sentence sends people here.
+        db::Error::Corrupt(why) => Failure::Failed(format!(
+            "the database is damaged so much that it cannot be opened ({why}): put back a copy of its \
+             folder, {}, if you have one",
+            config.db_dir.display()
+        )),
         e => e.into(),
     })?;
     let mut problems = Problems::new(config.time_zone.clone());

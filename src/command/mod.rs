@@ -68,6 +68,17 @@ impl Failure {
             Failure::Database(_) | Failure::Io { .. } | Failure::Failed(_) => Exit::Failed,
         }
     }
+
+    /// What may mend it, where the sentence itself cannot know.
+    pub fn hint(&self) -> Option<&'static str> {
+        let error = match self {
+            Failure::Io { error, .. } | Failure::Database(db::Error::Io { error, .. }) => error,
+            _ => return None,
+        };
+        (error.kind() == std::io::ErrorKind::PermissionDenied).then_some(
+            "Is this the recorder's user? After an installation: `sudo -u moonfire-nvr moonfire-nvr ...`",
+        )
+    }
 }
 
 /// A fresh seed from the operating system, for [`db::Database::open`].

@@ -76,6 +76,11 @@ pub(super) fn load(path: &Path) -> Result<Config, ConfigError> {
              or name another with --config"
                 .into(),
         )),
+        Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => Err(fail(
+            "this user may not read it: run it as the recorder's, \
+             `sudo -u moonfire-nvr moonfire-nvr ...`"
+                .into(),
+        )),
         Err(e) => Err(fail(format!("cannot be read: {e}"))),
         Ok(_) if text.len() as u64 > MAX_FILE_BYTES => {
             Err(fail(format!("is larger than {MAX_FILE_BYTES} bytes")))
