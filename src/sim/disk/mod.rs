@@ -139,6 +139,8 @@ struct Pending {
     request: DiskRequest,
     /// What the syncing of a directory covers.
     mark: Mark,
+    /// The directory that it is about, as it was when it was asked for: disk and era.
+    place: Option<(usize, u32)>,
 }
 
 /// What ended.
@@ -251,6 +253,7 @@ impl Disks {
         if !self.ops_used.insert(op) {
             self.violations.push(format!("{op:?} is used twice"));
         }
+        let place = dir_of(&request).and_then(|dir| self.dirs.get(&dir).copied());
         let disk = self.admit(&request);
         let (mark, mut at) = match disk.map(|i| &self.disks[i]) {
             Some(disk) => {
@@ -269,7 +272,15 @@ impl Disks {
             at = at.max(handle.busy_until);
             handle.busy_until = at;
         }
-        self.pending.enter(at, Pending { op, request, mark });
+        self.pending.enter(
+            at,
+            Pending {
+                op,
+                request,
+                mark,
+                place,
+            },
+        );
         self.most_operations = self.most_operations.max(self.pending.len());
         if self.pending.len() > MAX_OPERATIONS {
             let what = format!("{} disk operations at once", self.pending.len());
@@ -324,7 +335,12 @@ impl Disks {
             }
             DiskRequest::SyncDir { dir } => self.admit_dir(*dir, "sync"),
             DiskRequest::Space { dir } => self.admit_dir(*dir, "space"),
-            DiskRequest::Detach { dir } => self.admit_dir(*dir, "detach"),
+            DiskRequest::Detach { dir } => {
+                // It is forgotten at once; what is under way goes on.
+                self.admit_dir(*dir, "detach");
+                self.dirs.remove(dir);
+                None
+            }
         }
     }
 
@@ -379,19 +395,21 @@ impl Disks {
 
     /// Carries an operation out. An attach makes at most `changes_left` changes if that is given.
     fn execute(&mut self, pending: Pending, changes_left: Option<u32>) -> Completion {
-        let Pending { op, request, mark } = pending;
+        let Pending {
+            op,
+            request,
+            mark,
+            place,
+        } = pending;
         let mut buffer = None;
         let result = match request {
             DiskRequest::Attach { dir, path, request } => {
                 self.attaching.remove(&dir);
                 self.attach(dir, &path, &request, changes_left)
             }
-            DiskRequest::Detach { dir } => match self.dirs.remove(&dir) {
-                Some(_) => Ok(DiskReply::Done),
-                None => Err(DiskError::NotOpen),
-            },
-            DiskRequest::Create { file, dir, name } => self.open(file, dir, &name, true),
-            DiskRequest::Open { file, dir, name } => self.open(file, dir, &name, false),
+            DiskRequest::Detach { .. } => Ok(DiskReply::Done),
+            DiskRequest::Create { file, name, .. } => self.open(file, place, &name, true),
+            DiskRequest::Open { file, name, .. } => self.open(file, place, &name, false),
             DiskRequest::Write { file, offset, data } => {
                 let result = self.on_file(file, |fs, inode| match fs.write(inode, offset, &data) {
                     Ok(()) => Ok(DiskReply::Done),
@@ -408,15 +426,15 @@ impl Disks {
                 Ok(DiskReply::Done)
             }),
             DiskRequest::Close { file } => self.close(file),
-            DiskRequest::Unlink { dir, name } => self.on_dir(dir, |fs| {
+            DiskRequest::Unlink { name, .. } => self.on_dir(place, |fs| {
                 fs.unlink(&name);
                 DiskReply::Done
             }),
-            DiskRequest::SyncDir { dir } => self.on_dir(dir, |fs| {
+            DiskRequest::SyncDir { .. } => self.on_dir(place, |fs| {
                 fs.sync_names(mark);
                 DiskReply::Done
             }),
-            DiskRequest::Space { dir } => self.on_dir(dir, |fs| {
+            DiskRequest::Space { .. } => self.on_dir(place, |fs| {
                 DiskReply::Space(Space {
                     free: fs.free(),
                     total: fs.total(),
@@ -464,11 +482,11 @@ impl Disks {
     fn open(
         &mut self,
         file: FileId,
-        dir: DirId,
+        place: Option<(usize, u32)>,
         name: &str,
         create: bool,
     ) -> Result<DiskReply, DiskError> {
-        let opened = self.on_dir(dir, |fs| {
+        let opened = self.on_dir(place, |fs| {
             if create {
                 Some(fs.create(name))
             } else {
@@ -527,10 +545,10 @@ impl Disks {
 
     fn on_dir<T>(
         &mut self,
-        dir: DirId,
+        place: Option<(usize, u32)>,
         f: impl FnOnce(&mut FileSystem) -> T,
     ) -> Result<T, DiskError> {
-        let Some((index, era)) = self.dirs.get(&dir).copied() else {
+        let Some((index, era)) = place else {
             return Err(DiskError::NotOpen);
         };
         let disk = &mut self.disks[index];
@@ -583,6 +601,18 @@ impl Disk {
             return true;
         }
         self.health.fails
+    }
+}
+
+/// The attached directory that a request is about.
+fn dir_of(request: &DiskRequest) -> Option<DirId> {
+    match request {
+        DiskRequest::Create { dir, .. }
+        | DiskRequest::Open { dir, .. }
+        | DiskRequest::Unlink { dir, .. }
+        | DiskRequest::SyncDir { dir }
+        | DiskRequest::Space { dir } => Some(*dir),
+        _ => None,
     }
 }
 
