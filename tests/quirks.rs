@@ -25,7 +25,9 @@ use moonfire_nvr::sim::world::{Failure, Report, Subject, Tracing, World, run_and
 use moonfire_nvr::simulated_camera::misbehave::{Effect, Fault, Kind};
 use moonfire_nvr::time::{Monotonic, Now};
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -46,10 +48,20 @@ const JITTER: f64 = 0.75;
 const LONGEST_WAIT_SECS: f64 = 30.0;
 const REFUSED_WAIT_SECS: f64 = 120.0;
 
-/// A recorder whose log is read along.
+/// What a recorder was heard to do.
+#[derive(Default)]
+struct Heard {
+    log: Vec<LogRecord>,
+    /// The ports that it connected to.
+    connects: Vec<u16>,
+    /// The ports that it sent datagrams to.
+    datagrams: Vec<u16>,
+}
+
+/// A recorder that is listened to.
 struct Overheard {
     core: Nvr,
-    log: Rc<RefCell<Vec<LogRecord>>>,
+    heard: Rc<RefCell<Heard>>,
 }
 
 impl Core for Overheard {
@@ -59,8 +71,12 @@ impl Core for Overheard {
 
     fn next_action(&mut self) -> Option<Action> {
         let action = self.core.next_action();
-        if let Some(Action::Log(record)) = &action {
-            self.log.borrow_mut().push(record.clone());
+        let mut heard = self.heard.borrow_mut();
+        match &action {
+            Some(Action::Log(record)) => heard.log.push(record.clone()),
+            Some(Action::Connect { addr, .. }) => heard.connects.push(addr.port()),
+            Some(Action::SendTo { to, .. }) => heard.datagrams.push(to.port()),
+            _ => (),
         }
         action
     }
@@ -115,22 +131,22 @@ fn run_faults(
     faults: &[Fault],
     (transport, seed): (Transport, u64),
     tracing: Tracing,
-    inspect: impl FnOnce(&mut World<'_>, &[LogRecord]) -> Result<(), Broken>,
+    inspect: impl FnOnce(&mut World<'_>, &Heard) -> Result<(), Broken>,
 ) -> Result<Report, Box<Failure>> {
-    let log = Rc::new(RefCell::new(Vec::new()));
-    let heard = log.clone();
+    let heard = Rc::new(RefCell::new(Heard::default()));
+    let shared = heard.clone();
     run_and_inspect(
         scenario(faults, transport, seed),
         tracing,
         &mut |config, seed| {
             let core = Nvr::new(config, seed);
-            let log = heard.clone();
-            Box::new(Overheard { core, log })
+            let heard = shared.clone();
+            Box::new(Overheard { core, heard })
         },
         |world| world.network.lossless = true,
         |world| {
             loses_nothing(&Seen::new(world, HEALTHY)?, "the healthy camera")?;
-            inspect(world, &log.borrow())
+            inspect(world, &heard.borrow())
         },
     )
 }
@@ -140,14 +156,14 @@ fn run_fault(
     (transport, seed): (Transport, u64),
     tracing: Tracing,
 ) -> Result<Report, Box<Failure>> {
-    run_faults(&[fault], (transport, seed), tracing, |world, log| {
+    run_faults(&[fault], (transport, seed), tracing, |world, heard| {
         let seen = Seen::new(world, FAULTY)?;
         match fault.kind.effect() {
             Effect::Nothing => loses_nothing(&seen, "the camera"),
             Effect::Losses => records_again(&seen),
             Effect::Refusal => {
                 is_left_alone(&attempts(world), &seen, fault.kind)?;
-                is_told_once(log)
+                is_told_once(&heard.log)
             }
         }
     })
@@ -315,7 +331,7 @@ fn shows_over(kind: Kind, transport: Transport) -> bool {
         Kind::OtherChannels | Kind::StrayCrlf | Kind::UnknownChannel | Kind::CloseMidPacket => {
             transport == Transport::Tcp
         }
-        Kind::Reorder | Kind::Duplicate => transport == Transport::Udp,
+        Kind::Reorder | Kind::Duplicate | Kind::OtherPorts => transport == Transport::Udp,
         _ => true,
     }
 }
@@ -379,15 +395,97 @@ fn every_fault_is_lived_with() {
 #[test]
 fn a_refused_password_is_not_hurried_by_closed_connections() {
     let faults = [Kind::RefusePassword, Kind::CloseOnError].map(Fault::new);
-    let result = run_faults(&faults, (Transport::Tcp, 0), Tracing::Tail, |world, log| {
-        let attempts = attempts(world);
-        // Two at once: one to be asked for the password, one to tell it.
-        let asked: Vec<Monotonic> = attempts.iter().copied().step_by(2).collect();
-        is_left_alone(&asked, &Seen::new(world, FAULTY)?, Kind::RefusePassword)?;
-        is_told_once(log)
+    let result = run_faults(
+        &faults,
+        (Transport::Tcp, 0),
+        Tracing::Tail,
+        |world, heard| {
+            let attempts = attempts(world);
+            // Two at once: one to be asked for the password, one to tell it.
+            let asked: Vec<Monotonic> = attempts.iter().copied().step_by(2).collect();
+            is_left_alone(&asked, &Seen::new(world, FAULTY)?, Kind::RefusePassword)?;
+            is_told_once(&heard.log)
+        },
+    );
+    if let Err(failure) = result {
+        panic!("{failure}");
+    }
+}
+
+/// Where it is sent to nobody listens: it is asked again where it was.
+#[test]
+fn a_redirect_to_another_port_is_followed_and_forgotten() {
+    let fault: Fault = "redirect=8554".parse().expect("a fault");
+    let result = run_faults(&[fault], (Transport::Tcp, 0), Tracing::Tail, |_, heard| {
+        let ports = &heard.connects;
+        let followed = ports.windows(2).filter(|p| p[1] == 8554).count();
+        let home = ports.windows(2).filter(|p| p == &[8554, 554]).count();
+        if followed < 2 || home < 2 {
+            return broken("redirect", format!("connected to ports {ports:?}"));
+        }
+        is_told_once(&heard.log)
     });
     if let Err(failure) = result {
         panic!("{failure}");
+    }
+}
+
+/// From both sockets something goes out, so that a firewall lets in what comes from there.
+#[test]
+fn a_firewall_is_opened_for_datagrams() {
+    let result = run_faults(&[], (Transport::Udp, 0), Tracing::Tail, |world, heard| {
+        for port in [6970, 6971] {
+            if !heard.datagrams.contains(&port) {
+                return broken("firewall", format!("no datagram to port {port}"));
+            }
+        }
+        loses_nothing(&Seen::new(world, FAULTY)?, "the camera")
+    });
+    if let Err(failure) = result {
+        panic!("{failure}");
+    }
+}
+
+/// `design/camera-quirks.md` names tests, dialogues and faults that there are, and each fault.
+#[test]
+fn the_table_of_quirks_names_what_there_is() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut sources = String::new();
+    let mut dirs = vec![root.join("src"), root.join("tests")];
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(&dir).expect("a folder of sources") {
+            let path = entry.expect("an entry").path();
+            match path.extension().and_then(|e| e.to_str()) {
+                None if path.is_dir() => dirs.push(path),
+                Some("rs") => sources += &std::fs::read_to_string(&path).expect("a source"),
+                _ => (),
+            }
+        }
+    }
+    let table = std::fs::read_to_string(root.join("design/camera-quirks.md")).expect("the table");
+    let mut named = BTreeSet::new();
+    for row in table
+        .lines()
+        .filter(|l| l.starts_with("| "))
+        .map(str::trim_end)
+    {
+        let shown = row
+            .trim_end_matches('|')
+            .rsplit('|')
+            .next()
+            .unwrap_or_default();
+        for name in shown.split('`').skip(1).step_by(2) {
+            let dialogue = format!("src/rtsp/tests/dialogues/{name}.txt");
+            let test = name.rsplit("::").next().unwrap_or(name);
+            let known = name.parse::<Fault>().is_ok()
+                || root.join(dialogue).is_file()
+                || sources.contains(&format!("fn {test}("));
+            assert!(known, "nothing is named {name:?}, of {row}");
+            named.insert(name.to_owned());
+        }
+    }
+    for kind in Kind::all() {
+        assert!(named.contains(kind.name()), "{} is missing", kind.name());
     }
 }
 

@@ -128,6 +128,16 @@ mod tests {
         }
     }
 
+    /// As "smart" codecs make them: each is a recording of its own.
+    #[test]
+    fn gops_of_minutes_are_not_cut() {
+        for gop in [120, 300] {
+            for l in lengths(1, 1_795_341_600, gop) {
+                assert_eq!(l, gop);
+            }
+        }
+    }
+
     #[test]
     fn streams_do_not_rotate_at_once() {
         for n in [2, 4, 8, 24, 100] {

@@ -38,6 +38,7 @@ pub enum Kind {
     OddHeaders,
     OddTransport,
     OtherChannels,
+    OtherPorts,
     WrongRtpInfo,
     StrayCrlf,
     UnknownChannel,
@@ -108,7 +109,7 @@ const SECONDS: Option<(i64, i64, i64)> = Some((10, 1, 3600));
 
 /// Every fault, in the order of [`Kind`].
 #[rustfmt::skip]
-const TABLE: [Row; 51] = {
+const TABLE: [Row; 52] = {
     use Effect::{Losses, Nothing, Refusal};
     [
         row(Kind::NeverAnswer, "never-answer", None, Refusal, "take connections and requests, answer nothing"),
@@ -138,6 +139,7 @@ const TABLE: [Row; 51] = {
         row(Kind::OddHeaders, "odd-headers", None, Nothing, "write header names in lower case, white space around values"),
         row(Kind::OddTransport, "odd-transport", None, Nothing, "tell Transport with its ssrc first and spaces within"),
         row(Kind::OtherChannels, "other-channels", None, Nothing, "use interleaved channels other than those asked for"),
+        row(Kind::OtherPorts, "other-ports", None, Nothing, "send from other ports than those told in SETUP's reply (UDP)"),
         row(Kind::WrongRtpInfo, "wrong-rtp-info", None, Nothing, "tell seq=0, rtptime=-1 and a final comma in RTP-Info"),
         row(Kind::StrayCrlf, "stray-crlf", None, Nothing, "while playing, put stray CRs and LFs before replies and packets"),
         row(Kind::UnknownChannel, "unknown-channel", None, Nothing, "send data on interleaved channel 99 with each frame"),

@@ -448,7 +448,10 @@ impl ServerSession {
         let numbers = match (transport, self.config.udp_ports) {
             (Transport::Interleaved(rtp, rtcp), _) => format!("interleaved={rtp}-{rtcp}"),
             (Transport::Udp(rtp, rtcp), ports) => {
-                let (from_rtp, from_rtcp) = ports.unwrap_or((0, 0));
+                let (mut from_rtp, mut from_rtcp) = ports.unwrap_or((0, 0));
+                if self.has(Kind::OtherPorts) {
+                    (from_rtp, from_rtcp) = (from_rtp ^ 0x100, from_rtcp ^ 0x100);
+                }
                 format!("client_port={rtp}-{rtcp};server_port={from_rtp}-{from_rtcp}")
             }
         };
