@@ -19,7 +19,7 @@ use crate::sim::random::Random;
 use crate::sim::scenario::CameraPlan;
 use crate::sim::witness::{FrameId, SessionRef, Witness};
 use crate::simulated_camera::misbehave::Fault;
-use crate::simulated_camera::{ServerOutput, synthetic};
+use crate::simulated_camera::{ServerOutput, ServerSession, synthetic};
 use crate::time::{Monotonic, Now};
 use camera::{RTSP_PORT, UDP_PORTS};
 use conn::Conn;
@@ -603,6 +603,12 @@ impl Network {
         self.hang_up(now, camera, Hangup::Reset);
         self.cameras[camera].flaws = flaws;
         self.cameras[camera].switch_on(now, witness);
+        // Connections that are only being made will be to the camera as it is now.
+        let config = &self.cameras[camera].config;
+        let being_made = self.conns.values_mut();
+        for c in being_made.filter(|c| c.camera == camera && !c.connected) {
+            c.session = ServerSession::new(config.clone(), self.random.next_u64());
+        }
     }
 }
 
