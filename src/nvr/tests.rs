@@ -230,7 +230,7 @@ fn answers_of_before_a_disk_was_lost_end_no_round_of_after_it() {
     board.tell(Event::Shutdown);
     for _ in 0..3 {
         board.pass(1_000);
-        board.answer_those(|r| !is_sync(r));
+        board.answer_those(|r| !matches!(r, DiskRequest::SyncDir { .. }));
     }
     assert!(board.disk.iter().any(|(_, r)| is_sync(r)));
     late.into_iter().for_each(|o| board.answer(o));
@@ -246,12 +246,8 @@ fn answers_of_before_a_disk_was_lost_end_no_round_of_after_it() {
 
 #[test]
 fn a_disk_that_hangs_stops_its_own_streams_only() {
-    let mut board = Board::ready(
-        &[
-            URL, OTHER_URL, URL, URL, URL, URL, URL, URL, URL, URL, URL, URL,
-        ],
-        2,
-    );
+    // As many as would use up the bytes of all.
+    let mut board = Board::ready(&[URL; 24], 2);
     board.answer_all();
     let hanging: Vec<i32> = board
         .nvr
