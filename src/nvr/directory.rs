@@ -190,6 +190,13 @@ impl SampleDirectory {
         matches!(self.state, State::Away { retry } if now >= retry)
     }
 
+    /// It cannot be looked for yet.
+    pub fn look_later(&mut self, now: Monotonic) {
+        if let State::Away { retry } = &mut self.state {
+            *retry = now + RETRY;
+        }
+    }
+
     /// Opens it; the answer comes through [`Self::disk_done`].
     pub fn attach(
         &mut self,

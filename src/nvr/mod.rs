@@ -408,11 +408,15 @@ impl Nvr {
         } else {
             BTreeMap::new()
         };
+        // What a hanging disk still has of before must not meet what recovery makes of its files.
+        let busy = wants_attach && self.out.has_operations(id);
         let Some(dir) = self.dirs.get_mut(&id) else {
             return;
         };
         let mut cx = cx!(self, now);
-        if wants_attach {
+        if busy {
+            dir.look_later(now.monotonic);
+        } else if wants_attach {
             dir.attach(&mut cx, committed);
         }
         dir.handle_timeout(&mut cx);

@@ -144,6 +144,11 @@ impl Outbox {
         }
     }
 
+    /// Whether operations on a directory are under way, abandoned ones too.
+    pub fn has_operations(&self, dir: DirId) -> bool {
+        self.operations.values().any(|p| p.dir == dir)
+    }
+
     /// How many disk operations are under way.
     pub fn disk_operations(&self) -> usize {
         self.operations.len()

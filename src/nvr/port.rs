@@ -132,7 +132,8 @@ pub enum Action {
     Bulk { conn: ConnId },
     /// Close it, after what is queued was sent if `flush` (within the shell's own time limit).
     Close { conn: ConnId, flush: bool },
-    /// A disk operation. Answered by [`Event::Disk`], in any order; `Close` is answered too.
+    /// A disk operation. Answered by [`Event::Disk`]; `Close` is answered too. Operations on one file are
+    /// done one after another as they were asked for; all others in any order.
     Disk { op: OpId, request: DiskRequest },
     /// A database request. Answered by [`Event::Db`], in order.
     Db { id: DbId, request: db::Request },

@@ -4,6 +4,7 @@
 //! at its path later, it stays the one whose marker was seen. Every call may block.
 
 use crate::recording::directory::Directory;
+use crate::recording::journal;
 use crate::recording::recovery::AttachError;
 use std::ffi::{CStr, CString};
 use std::fs::File;
@@ -23,6 +24,9 @@ const UNFINISHED: &str = ".new";
 #[derive(Debug)]
 pub struct SampleDirectory {
     file: File,
+    /// The folder of the journal's segments, once the directory was attached: its names are made
+    /// durable with the directory's own.
+    journal: Option<File>,
 }
 
 impl SampleDirectory {
@@ -33,7 +37,10 @@ impl SampleDirectory {
             .custom_flags(libc::O_DIRECTORY | libc::O_CLOEXEC)
             .open(path);
         match file {
-            Ok(file) => Ok(SampleDirectory { file }),
+            Ok(file) => Ok(SampleDirectory {
+                file,
+                journal: None,
+            }),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Err(AttachError::Missing),
             Err(e) => Err(AttachError::Io(e)),
         }
@@ -56,8 +63,28 @@ impl SampleDirectory {
         }
     }
 
+    /// Holds the journal's folder open as well; attaching has made it.
+    pub(super) fn open_journal(&mut self) -> io::Result<()> {
+        self.journal = match self.folder(journal::FOLDER) {
+            Ok(folder) => Some(folder),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+            Err(e) => return Err(e),
+        };
+        Ok(())
+    }
+
     pub(super) fn file(&self) -> &File {
         &self.file
+    }
+
+    pub(super) fn journal(&self) -> Option<&File> {
+        self.journal.as_ref()
+    }
+
+    /// Makes the names of sample files and journal segments durable.
+    pub(super) fn sync_names(&self) -> io::Result<()> {
+        self.journal.as_ref().map_or(Ok(()), File::sync_all)?;
+        self.file.sync_all()
     }
 
     pub(super) fn open_at(

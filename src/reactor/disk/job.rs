@@ -131,11 +131,7 @@ impl Job {
                 .unlink_at(&name)
                 .map(|()| Outcome::Done)
                 .map_err(disk_error),
-            Job::SyncDir { dir } => dir
-                .file()
-                .sync_all()
-                .map(|()| Outcome::Done)
-                .map_err(disk_error),
+            Job::SyncDir { dir } => dir.sync_names().map(|()| Outcome::Done).map_err(disk_error),
             Job::Space { dir } => space(&dir).map(Outcome::Space).map_err(disk_error),
         };
         Done { result, buffer }
@@ -155,11 +151,12 @@ fn open_and_attach(
     path: &Path,
     request: &AttachRequest,
 ) -> Result<Outcome, DiskError> {
-    let dir = SampleDirectory::open(path)?;
+    let mut dir = SampleDirectory::open(path)?;
     if !dir.lock().map_err(AttachError::Io)? {
         return Err(AttachError::Locked.into());
     }
     let attached = attach(&dir, request)?;
+    dir.open_journal().map_err(AttachError::Io)?;
     Ok(Outcome::Attached(dir, Box::new(attached)))
 }
 

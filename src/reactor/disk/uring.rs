@@ -306,7 +306,11 @@ impl Flight {
             Work::Job(Job::Sync { file }) => opcode::Fsync::new(fd(file))
                 .flags(FsyncFlags::DATASYNC)
                 .build(),
-            Work::Job(Job::SyncDir { dir }) => opcode::Fsync::new(fd(dir.file())).build(),
+            // First the journal's folder, then the directory.
+            Work::Job(Job::SyncDir { dir }) => {
+                let folder = dir.journal().filter(|_| progress == 0);
+                opcode::Fsync::new(fd(folder.unwrap_or(dir.file()))).build()
+            }
             Work::Job(Job::Unlink { dir, name }) => {
                 opcode::UnlinkAt::new(fd(dir.file()), name.as_ptr()).build()
             }
@@ -333,6 +337,10 @@ impl Flight {
         let whole = match &self.work {
             Work::Read { bytes, .. } => bytes.len(),
             Work::Job(Job::Write { data, .. }) => data.len(),
+            Work::Job(Job::SyncDir { dir }) if dir.journal().is_some() && self.progress == 0 => {
+                self.progress = 1;
+                return Progress::Again;
+            }
             _ => return Progress::Ended(Ok(n)),
         };
         self.progress += n as usize;
