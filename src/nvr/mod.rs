@@ -316,7 +316,8 @@ impl Nvr {
         }
         for durable in outcome.durable {
             if let Some(stream) = self.streams.get_mut(&durable.recording.id.stream) {
-                stream.recorder.durable(&durable.recording);
+                let recorder = &mut stream.recorder;
+                recorder.durable(&durable.recording, self.moved);
             }
             durable.gap.into_iter().for_each(|g| self.commit.add_gap(g));
             self.commit.add_recording(id, durable.recording);

@@ -601,15 +601,18 @@ impl Recorder {
     }
 
     /// A recording that has ended is durable.
-    pub fn durable(&mut self, recording: &Recording) {
+    /// `set` is by how much the clock was set since the start: what was recorded before is moved.
+    pub fn durable(&mut self, recording: &Recording, set: Option<Duration90k>) {
+        let of_before = recording.clock_untrusted && recording.open == self.open;
+        let moved = set
+            .filter(|_| of_before)
+            .map(|by| by.max(self.least_move.unwrap_or(by)));
+        let end = recording.start + recording.wall_duration + moved.unwrap_or_default();
         self.durable = Reached {
             next_sequence: recording.id.sequence + 1,
             chain_hash: recording.chain_hash,
-            until: self
-                .durable
-                .until
-                .max(recording.start + recording.wall_duration),
-            untrusted: recording.clock_untrusted,
+            until: self.durable.until.max(end),
+            untrusted: recording.clock_untrusted && moved.is_none(),
         };
     }
 
