@@ -238,6 +238,7 @@ impl Nvr {
                 }
             }
             Event::Drained { conn } => self.http_event(now, Event::Drained { conn }),
+            Event::Draining { .. } => {}
             Event::Closed { conn, reason } => {
                 let owner = self.out.owner(conn);
                 self.out.forget_conn(conn);

@@ -11,8 +11,13 @@ use crate::recording::DirId;
 use crate::recording::recovery::{AttachError, AttachRequest, Attached};
 use crate::time::{Monotonic, Now};
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+/// [`Event::Draining`] is told when fewer bytes than these wait to be sent.
+pub const SEND_LOW_WATER_BYTES: u64 = 256 << 10;
 
 /// What a shell drives: one event in, then the actions out until there is none.
 ///
@@ -70,6 +75,10 @@ pub enum Event<'a> {
     },
     /// All that was sent on `conn` has been taken by the kernel; reported each time that it is so again.
     Drained { conn: ConnId },
+    /// More than [`SEND_LOW_WATER_BYTES`] waited to be sent on `conn`, ranges of files included, and
+    /// now fewer do: what is to follow should be queued now, so that sending does not stop for it.
+    /// Where all of it goes at once there is only [`Event::Drained`].
+    Draining { conn: ConnId },
     /// The connection could not be made, was closed by the peer (`Ok`) or failed. The core need not
     /// close it; the id is gone.
     Closed {
@@ -86,7 +95,13 @@ pub enum Event<'a> {
     Accepted {
         conn: ConnId,
         listener: usize,
+        /// Of a TCP connection.
         peer: Option<SocketAddr>,
+        /// Of a UNIX connection: the user that the program at the other end ran as when it connected
+        /// (`SO_PEERCRED`, unix(7)).
+        uid: Option<u32>,
+        /// What is sent and received is encrypted between the peer and the shell.
+        tls: bool,
     },
     /// A disk operation ended. `buffer` gives back the buffer of a write, whatever its result.
     Disk {
@@ -122,6 +137,21 @@ pub enum Action {
     },
     /// Queue bytes on a stream socket. The core keeps within its own bounds by [`Event::Drained`].
     Send { conn: ConnId, bytes: Vec<u8> },
+    /// Like `Send`: the same bytes for many connections, kept once.
+    SendShared { conn: ConnId, bytes: Arc<Vec<u8>> },
+    /// Queue bytes of a file that is open (its `Open` or `Create` was answered), in order with `Send`.
+    /// They are read when their turn comes, and neither the loop nor the disk operations of recording
+    /// wait for it; what was queued takes no memory meanwhile. A file that is shorter than the range
+    /// then, or cannot be read, ends this connection alone, with [`SocketError::File`].
+    ///
+    /// The file may be closed or unlinked at once afterwards: it stays open inside the shell until the
+    /// range is sent or the connection is gone. Before `Close` the core waits for [`Event::Drained`],
+    /// as the time for flushing is short.
+    SendFile {
+        conn: ConnId,
+        file: FileId,
+        range: Range<u64>,
+    },
     /// Send one datagram; loss is no error.
     SendTo {
         conn: ConnId,
@@ -130,6 +160,9 @@ pub enum Action {
     },
     /// The connection now carries a media stream: the shell lets bytes gather and reads it on ticks.
     Bulk { conn: ConnId },
+    /// How often bulk connections are read from now on (200 ms unless told otherwise): less often
+    /// costs less, more often delays live viewers less.
+    BulkTick(Duration),
     /// Close it, after what is queued was sent if `flush` (within the shell's own time limit).
     Close { conn: ConnId, flush: bool },
     /// A disk operation. Answered by [`Event::Disk`]; `Close` is answered too. Operations on one file are
@@ -249,6 +282,9 @@ pub enum SocketError {
     TimedOut,
     #[error("too much waiting to be sent")]
     Overflow,
+    /// Of [`Action::SendFile`].
+    #[error("a file to be sent: {0}")]
+    File(String),
     #[error("{0}")]
     Other(String),
 }

@@ -38,7 +38,8 @@ const BUFFER_BYTES: usize = 1 << 20;
 /// How often bulk connections are read.
 pub const BULK_TICK: Duration = Duration::from_millis(200);
 
-/// How often bulk UDP sockets are read whose buffer in the kernel is too small for [`BULK_TICK`].
+/// How often bulk UDP sockets are read whose buffer in the kernel is too small for [`BULK_TICK`], and
+/// the least that [`Action::BulkTick`] may ask for.
 const SHORT_TICK: Duration = Duration::from_millis(20);
 
 /// Bytes that one connection may deliver in one turn; the rest waits for the next one.
@@ -96,6 +97,7 @@ pub struct EventLoop<C> {
     /// Sockets that may have something to read.
     ready: VecDeque<SlotKey>,
     incoming: Vec<Incoming>,
+    /// How often bulk connections are read.
     tick: Duration,
     next_tick: Monotonic,
     next_short_tick: Monotonic,
@@ -458,13 +460,15 @@ impl<C: Core> EventLoop<C> {
         let mut incoming = std::mem::take(&mut self.incoming);
         self.listeners.accept(self.clock.monotonic(), &mut incoming);
         for new in incoming.drain(..) {
-            let (listener, peer) = (new.listener, new.peer);
+            let (listener, peer, uid) = (new.listener, new.peer, new.uid());
             let conn = self.core.allocate_conn();
             if self.sockets.accept(conn, new) {
                 self.tell(Event::Accepted {
                     conn,
                     listener,
                     peer,
+                    uid,
+                    tls: false,
                 });
             } else {
                 self.stats.connections_refused += 1;
@@ -594,8 +598,16 @@ impl<C: Core> EventLoop<C> {
             Action::Connect { conn, addr } => self.sockets.connect(conn, addr),
             Action::BindUdp { rtp, rtcp, peer } => self.sockets.bind_udp(rtp, rtcp, peer),
             Action::Send { conn, bytes } => self.sockets.send(conn, bytes),
+            Action::SendShared { conn, bytes } => self.sockets.send_shared(conn, bytes),
+            Action::SendFile { conn, file, range } => {
+                self.sockets.send_file(conn, self.disk.file(file), range);
+            }
             Action::SendTo { conn, to, bytes } => self.sockets.send_to(conn, to, &bytes),
             Action::Bulk { conn } => self.sockets.set_bulk(conn),
+            Action::BulkTick(interval) => {
+                self.tick = interval.max(SHORT_TICK);
+                self.next_tick = self.next_tick.min(self.clock.monotonic() + self.tick);
+            }
             Action::Close { conn, flush } => {
                 self.sockets.close(conn, flush, self.clock.monotonic());
             }

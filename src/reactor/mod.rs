@@ -51,7 +51,7 @@ pub struct Setup {
     pub attach: AttachFn,
     pub disk: DiskChoice,
     pub given_sockets: GivenSockets,
-    /// [`BULK_TICK`], unless something else is to be measured.
+    /// [`BULK_TICK`], unless something else is to be measured; until the core says otherwise.
     pub bulk_tick: Duration,
     /// Whether SIGTERM, SIGINT and SIGHUP are this loop's. They are then blocked in the calling
     /// thread and those that it starts.

@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::db;
-use crate::nvr::port::{Action, Core, Event};
+use crate::nvr::port::{Action, Core, Event, SocketError};
 use crate::nvr::{Nvr, STREAM_BACKLOG_BYTES, TOTAL_BACKLOG_BYTES};
 use crate::sim::agenda::Agenda;
 use crate::sim::checkers::{self, Memory};
@@ -458,13 +458,18 @@ impl<'a> World<'a> {
             Action::Connect { conn, addr } => self.network.connect(now, conn, addr),
             Action::BindUdp { rtp, rtcp, peer } => self.network.bind_udp(now, rtp, rtcp, peer),
             Action::Send { conn, bytes } => self.network.send(now, conn, &bytes),
+            Action::SendShared { conn, bytes } => self.network.send(now, conn, &bytes),
+            Action::SendFile { conn, file, range } => match self.disks.read_range(file, range) {
+                Ok(bytes) => self.network.send(now, conn, &bytes),
+                Err(why) => self.network.break_off(now, conn, SocketError::File(why)),
+            },
             Action::SendTo { conn, .. } => self.network.send_to(conn),
             Action::Bulk { conn } => self.network.bulk(conn),
             Action::Close { conn, flush } => self.network.close(now, conn, flush),
             Action::Disk { op, request } => self.disks.submit(now, op, request),
             Action::Db { id, request } => self.store.submit(now, id, request),
             Action::Log(record) => self.log.line(now, &record)?,
-            Action::Ready | Action::Status(_) | Action::Exit => (),
+            Action::Ready | Action::Status(_) | Action::BulkTick(_) | Action::Exit => (),
         }
         Ok(())
     }

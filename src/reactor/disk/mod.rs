@@ -217,6 +217,11 @@ impl Disk {
         }
     }
 
+    /// An open file, which stays open for as long as somebody has it.
+    pub(in crate::reactor) fn file(&self, id: FileId) -> Option<Arc<File>> {
+        self.files.get(&id)?.file.clone()
+    }
+
     /// Hands to the kernel what was taken on since the last time.
     pub(in crate::reactor) fn flush(&mut self) {
         if let Some(uring) = &mut self.uring {

@@ -1,5 +1,7 @@
 //! The loop with a core that does what a test says and keeps what it hears.
 
+mod serving;
+
 use super::*;
 use crate::config::{HttpConfig, Listen, LogTarget};
 use crate::nvr::port::{ConnId, DiskReply, DiskRequest, LookupId, OpId, SocketError};
@@ -26,6 +28,7 @@ enum Heard {
     Received(ConnId, usize),
     Datagram(ConnId, SocketAddr, Vec<u8>),
     Drained(ConnId),
+    Draining(ConnId),
     Closed(ConnId, Result<(), SocketError>),
     UdpBound(ConnId, ConnId, Result<u16, SocketError>),
     Accepted(ConnId, usize, bool),
@@ -47,6 +50,7 @@ struct TestCore {
     echo: bool,
     close_accepted: bool,
     stats: Option<ReactorStats>,
+    uid: Option<u32>,
 }
 
 impl Core for TestCore {
@@ -69,13 +73,17 @@ impl Core for TestCore {
             }
             Event::Datagram { conn, from, bytes } => Heard::Datagram(conn, from, bytes.to_vec()),
             Event::Drained { conn } => Heard::Drained(conn),
+            Event::Draining { conn } => Heard::Draining(conn),
             Event::Closed { conn, reason } => Heard::Closed(conn, reason),
             Event::UdpBound { rtp, rtcp, result } => Heard::UdpBound(rtp, rtcp, result),
             Event::Accepted {
                 conn,
                 listener,
                 peer,
+                uid,
+                tls: _,
             } => {
+                self.uid = uid;
                 if self.close_accepted {
                     self.actions.push_back(Action::Close { conn, flush: true });
                 }
@@ -227,6 +235,7 @@ fn echoes_over_a_unix_socket() {
     el.until(|c| c.received.len() == 5);
     let conn = el.core.accepted().unwrap();
     assert!(el.core.heard(&Heard::Accepted(conn, 0, false)));
+    assert_eq!(el.core.uid, Some(nix::unistd::getuid().as_raw()));
     let mut answer = [0; 5];
     client.read_exact(&mut answer).unwrap();
     let mode = std::os::unix::fs::PermissionsExt::mode(&path.metadata().unwrap().permissions());

@@ -9,7 +9,7 @@ use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry};
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrLike, SockaddrStorage, UnixAddr, bind,
-    getsockname, listen, setsockopt, socket, sockopt,
+    getsockname, getsockopt, listen, setsockopt, socket, sockopt,
 };
 use nix::sys::stat::{Mode, fchmod};
 use std::io;
@@ -113,6 +113,18 @@ pub(in crate::reactor) struct Incoming {
     socket: Socket,
     pub(in crate::reactor) listener: usize,
     pub(in crate::reactor) peer: Option<SocketAddr>,
+}
+
+impl Incoming {
+    /// Whose the program at the other end of a UNIX connection is (`SO_PEERCRED`).
+    pub(in crate::reactor) fn uid(&self) -> Option<u32> {
+        let Socket::Unix(stream) = &self.socket else {
+            return None;
+        };
+        getsockopt(stream, sockopt::PeerCredentials)
+            .ok()
+            .map(|peer| peer.uid())
+    }
 }
 
 /// All addresses that are listened on.

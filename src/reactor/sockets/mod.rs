@@ -6,19 +6,25 @@
 
 pub(super) mod listeners;
 mod options;
+mod queue;
+mod send_file;
 pub(super) mod udp;
 
 use super::tokens::{SlotKey, Slots, Target};
-use crate::nvr::port::{ConnId, Event, SocketError};
+use crate::nvr::port::{ConnId, Event, SEND_LOW_WATER_BYTES, SocketError};
 use crate::time::Monotonic;
 use mio::net::{TcpStream, UdpSocket, UnixStream};
 use mio::{Interest, Registry};
+use queue::{Front, Piece, SendQueue};
 use std::collections::{HashMap, VecDeque};
+use std::fs::File;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
-/// Bytes that may wait to be sent on one connection. One that passes it is closed with
+/// Bytes in memory that may wait to be sent on one connection. One that passes it is closed with
 /// [`SocketError::Overflow`]: the core paces itself by [`Event::Drained`], so this is its mistake.
 pub const MAX_SEND_QUEUE_BYTES: usize = 4 << 20;
 
@@ -90,10 +96,7 @@ struct Conn {
     accepted: bool,
     /// How it is drained, if on ticks.
     bulk: Option<Bulk>,
-    queue: VecDeque<Vec<u8>>,
-    queued_bytes: usize,
-    /// Bytes of the queue's front that are sent.
-    front_sent: usize,
+    queue: SendQueue,
     /// The kernel took no more: nothing is tried until it says that it does again.
     blocked: bool,
     dirty: bool,
@@ -178,19 +181,34 @@ impl Sockets {
 
     /// [`crate::nvr::port::Action::Send`].
     pub(super) fn send(&mut self, id: ConnId, bytes: Vec<u8>) {
+        self.enqueue(id, Piece::Bytes(bytes));
+    }
+
+    /// [`crate::nvr::port::Action::SendShared`].
+    pub(super) fn send_shared(&mut self, id: ConnId, bytes: Arc<Vec<u8>>) {
+        self.enqueue(id, Piece::Shared(bytes));
+    }
+
+    /// [`crate::nvr::port::Action::SendFile`]; `None` is a file that is not open.
+    pub(super) fn send_file(&mut self, id: ConnId, file: Option<Arc<File>>, range: Range<u64>) {
+        match file {
+            Some(file) if range.start <= range.end => self.enqueue(id, Piece::File(file, range)),
+            _ => {
+                if let Some((key, _)) = self.open_stream(id) {
+                    let why = "not open, or a range that ends before it begins".to_owned();
+                    self.remove(key, Some(Err(SocketError::File(why))));
+                }
+            }
+        }
+    }
+
+    fn enqueue(&mut self, id: ConnId, piece: Piece) {
         let Some((key, conn)) = self.open_stream(id) else {
             return;
         };
-        if bytes.is_empty() {
-            return;
-        }
-        if conn.queued_bytes + bytes.len() > MAX_SEND_QUEUE_BYTES {
+        if !conn.queue.push(piece, MAX_SEND_QUEUE_BYTES) {
             self.remove(key, Some(Err(SocketError::Overflow)));
-            return;
-        }
-        conn.queued_bytes += bytes.len();
-        conn.queue.push_back(bytes);
-        if !conn.blocked && conn.phase == Phase::Open {
+        } else if !conn.blocked && conn.phase == Phase::Open && !conn.queue.is_empty() {
             self.mark_dirty(key);
         }
     }
@@ -393,9 +411,7 @@ impl Sockets {
             phase,
             accepted,
             bulk: None,
-            queue: VecDeque::new(),
-            queued_bytes: 0,
-            front_sent: 0,
+            queue: SendQueue::default(),
             blocked: false,
             dirty: false,
             ready: false,
@@ -522,13 +538,18 @@ impl Sockets {
         };
         conn.dirty = false;
         conn.blocked = false;
+        let was_high = conn.queue.bytes() > SEND_LOW_WATER_BYTES;
         let result = conn.write(SEND_BUDGET_BYTES);
         self.bytes_sent += result.sent as u64;
-        if let Err(e) = result.end {
-            self.remove(key, Some(Err(socket_error(&e))));
+        if let Err(reason) = result.end {
+            self.remove(key, Some(Err(reason)));
             return;
         }
         if !conn.queue.is_empty() {
+            let is_low = conn.queue.bytes() <= SEND_LOW_WATER_BYTES;
+            if was_high && is_low && conn.phase == Phase::Open {
+                self.events.push_back(Event::Draining { conn: conn.id });
+            }
             if !conn.blocked {
                 self.mark_dirty(key);
             }
@@ -575,7 +596,7 @@ impl Phase {
 /// What [`Conn::write`] did.
 struct Written {
     sent: usize,
-    end: io::Result<()>,
+    end: Result<(), SocketError>,
 }
 
 impl Conn {
@@ -583,52 +604,51 @@ impl Conn {
     /// about `budget` bytes are sent.
     fn write(&mut self, budget: usize) -> Written {
         let mut sent = 0;
-        while !self.queue.is_empty() && sent < budget {
-            let mut slices = [IoSlice::new(&[]); MAX_WRITE_SLICES];
-            let mut skip = self.front_sent;
-            let mut count = 0;
-            for (slice, piece) in slices.iter_mut().zip(&self.queue) {
-                *slice = IoSlice::new(&piece[std::mem::take(&mut skip)..]);
-                count += 1;
-            }
-            let result = match &mut self.socket {
-                Socket::Tcp(s) => s.write_vectored(&slices[..count]),
-                Socket::Unix(s) => s.write_vectored(&slices[..count]),
-                Socket::Udp { .. } => Ok(0),
+        while sent < budget {
+            let result = match self.queue.front() {
+                None => break,
+                Some(Front::Memory) => self.write_memory(),
+                Some(Front::File(file, range)) => {
+                    let most = (range.end - range.start).min((budget - sent) as u64) as usize;
+                    match send_file::send(&self.socket, file, range.start, most) {
+                        Ok(0) => {
+                            let end = Err(SocketError::File("shorter than the range".to_owned()));
+                            return Written { sent, end };
+                        }
+                        result => result,
+                    }
+                }
             };
             match result {
                 Ok(0) => {
-                    let end = Err(io::ErrorKind::WriteZero.into());
+                    let end = Err(SocketError::Reset);
                     return Written { sent, end };
                 }
                 Ok(n) => {
                     sent += n;
-                    self.advance(n);
+                    self.queue.advance(n as u64);
                 }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                     self.blocked = true;
-                    return Written { sent, end: Ok(()) };
+                    break;
                 }
-                Err(e) => return Written { sent, end: Err(e) },
+                Err(e) => {
+                    let end = Err(socket_error(&e));
+                    return Written { sent, end };
+                }
             }
-        }
-        if !self.queue.is_empty() {
-            // Cut short by the budget: that is waiting too, as far as the core is concerned.
         }
         Written { sent, end: Ok(()) }
     }
 
-    /// Takes `n` sent bytes off the queue's front.
-    fn advance(&mut self, n: usize) {
-        self.queued_bytes -= n;
-        self.front_sent += n;
-        while let Some(front) = self.queue.front() {
-            if self.front_sent < front.len() {
-                break;
-            }
-            self.front_sent -= front.len();
-            self.queue.pop_front();
+    fn write_memory(&mut self) -> io::Result<usize> {
+        let mut slices = [IoSlice::new(&[]); MAX_WRITE_SLICES];
+        let count = self.queue.memory(&mut slices);
+        match &mut self.socket {
+            Socket::Tcp(s) => s.write_vectored(&slices[..count]),
+            Socket::Unix(s) => s.write_vectored(&slices[..count]),
+            Socket::Udp { .. } => Ok(0),
         }
     }
 }

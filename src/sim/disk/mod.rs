@@ -17,6 +17,7 @@ use crate::time::Monotonic;
 use file_system::{FileSystem, InodeId, Mark, NoSpace, View};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
@@ -522,6 +523,19 @@ impl Disks {
             disk.file_system.close(inode);
         }
         Ok(DiskReply::Done)
+    }
+
+    /// The bytes of a range that is sent from an open file, or why there are none.
+    pub fn read_range(&mut self, file: FileId, range: Range<u64>) -> Result<Vec<u8>, String> {
+        let len = (range.end - range.start) as usize;
+        let read = self.on_file(file, |fs, inode| {
+            Ok(DiskReply::Read(fs.read(inode, range.start, len)))
+        });
+        match read {
+            Ok(DiskReply::Read(bytes)) if bytes.len() == len => Ok(bytes),
+            Ok(_) => Err("shorter than the range".to_owned()),
+            Err(e) => Err(e.to_string()),
+        }
     }
 
     fn on_file(
