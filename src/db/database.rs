@@ -1,12 +1,12 @@
 //! A database that is open: how it is found, created, locked and asked.
 
-use super::{Error, Reply, Request, configure, flush, upgrade};
+use super::{Error, Reply, Request, configure, flush, query, upgrade};
 use crate::h264::VideoSampleEntry;
 use crate::recording::OpenId;
 use nix::fcntl::{Flock, FlockArg};
 use rand_core::{RngCore, SeedableRng};
 use rand_pcg::Pcg64;
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
 use std::collections::HashMap;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
@@ -38,7 +38,7 @@ const CHECKPOINT_PAGES: u32 = 1000;
 /// A write-ahead log that a long reader let grow is cut to this size afterwards.
 const WAL_BYTES_KEPT: u32 = 8 << 20;
 
-/// The most sample entries whose ids are kept in memory; past it, all are forgotten and read again.
+/// The most sample entries that are kept in memory; past it, all are forgotten and read again.
 const MAX_ENTRIES_CACHED: usize = 256;
 
 /// What a database is opened for.
@@ -47,7 +47,7 @@ pub enum Mode {
     /// The daemon and `check --repair`: one at a time.
     ReadWrite,
     /// Works beside a daemon. [`Request::Start`] tells what is there and changes nothing; other
-    /// requests are refused.
+    /// requests that would change something are refused.
     ReadOnly,
     /// Like [`Mode::ReadWrite`], and makes the folder and the database where there is none.
     Create,
@@ -60,7 +60,7 @@ pub struct Database {
     open: Option<OpenId>,
     /// Makes UUIDs. Not the operating system's, so that a simulation is repeatable.
     rng: Pcg64,
-    entries: SampleEntryIds,
+    pub(super) entries: SampleEntries,
     /// Held as long as this lives.
     _lock: Option<Flock<File>>,
 }
@@ -76,7 +76,7 @@ pub fn memory(seed: u128) -> Result<Database, Error> {
         mode: Mode::ReadWrite,
         open: None,
         rng,
-        entries: SampleEntryIds::default(),
+        entries: SampleEntries::default(),
         _lock: None,
     })
 }
@@ -105,20 +105,38 @@ impl Database {
             mode,
             open: None,
             rng,
-            entries: SampleEntryIds::default(),
+            entries: SampleEntries::default(),
             _lock: lock,
         })
     }
 
     /// Answers a request, in one transaction: after an error nothing has changed.
     pub fn handle(&mut self, request: Request) -> Result<Reply, Error> {
-        if self.mode == Mode::ReadOnly {
-            return match request {
-                Request::Start { .. } => Ok(Reply::Snapshot(Box::new(self.snapshot()?))),
-                _ => Err(Error::ReadOnly),
-            };
-        }
         match request {
+            Request::Summaries {
+                stream,
+                which,
+                limit,
+            } => Ok(Reply::Summaries(self.summaries(stream, &which, limit)?)),
+            Request::Indexes(ids) => Ok(Reply::Indexes(self.indexes(&ids)?)),
+            Request::Spans {
+                stream,
+                from_sequence,
+                limit,
+            } => Ok(Reply::Spans(self.spans(stream, from_sequence, limit)?)),
+            Request::Gaps {
+                stream,
+                span,
+                limit,
+            } => Ok(Reply::Gaps(self.some_gaps(stream, &span, limit)?)),
+            Request::SampleEntry(id) => Ok(Reply::SampleEntry(
+                self.entries.entry(&self.connection, id)?,
+            )),
+            Request::SampleEntryId(entry) => Ok(Reply::SampleEntryId(self.entry_id(&entry)?)),
+            Request::Start { .. } if self.mode == Mode::ReadOnly => {
+                Ok(Reply::Snapshot(Box::new(self.snapshot()?)))
+            }
+            _ if self.mode == Mode::ReadOnly => Err(Error::ReadOnly),
             Request::Start {
                 wall,
                 sample_dirs,
@@ -172,6 +190,19 @@ impl Database {
         self.mode == Mode::ReadOnly
     }
 
+    /// The row of a sample entry; makes one if it may.
+    fn entry_id(&mut self, entry: &Arc<VideoSampleEntry>) -> Result<Option<i64>, Error> {
+        if self.mode == Mode::ReadOnly {
+            return flush::find_entry(&self.connection, entry);
+        }
+        let mut entries = std::mem::take(&mut self.entries);
+        let tx = self.transaction()?;
+        let id = flush::entry_id(&tx, &mut entries, entry)?;
+        tx.commit()?;
+        self.entries = entries;
+        Ok(Some(id))
+    }
+
     pub(super) fn transaction(&mut self) -> Result<Transaction<'_>, Error> {
         if self.mode == Mode::ReadOnly {
             return Err(Error::ReadOnly);
@@ -182,20 +213,46 @@ impl Database {
     }
 }
 
-/// The rows of sample entries that were seen, so that a flush need not look each up.
+/// The rows of sample entries that were seen, so that they need not be looked up each time.
 #[derive(Default)]
-pub(super) struct SampleEntryIds(HashMap<Arc<VideoSampleEntry>, i64>);
+pub(super) struct SampleEntries {
+    ids: HashMap<Arc<VideoSampleEntry>, i64>,
+    by_id: HashMap<i64, Arc<VideoSampleEntry>>,
+}
 
-impl SampleEntryIds {
-    pub(super) fn get(&self, entry: &Arc<VideoSampleEntry>) -> Option<i64> {
-        self.0.get(entry).copied()
+impl SampleEntries {
+    /// The row of an entry, if it is known.
+    pub fn id(&self, entry: &Arc<VideoSampleEntry>) -> Option<i64> {
+        self.ids.get(entry).copied()
     }
 
-    pub(super) fn insert(&mut self, entry: &Arc<VideoSampleEntry>, id: i64) {
-        if self.0.len() >= MAX_ENTRIES_CACHED {
-            self.0.clear();
+    /// The entry of a row; `None` if there is no such row. Those of one row share one entry.
+    pub fn entry(
+        &mut self,
+        connection: &Connection,
+        id: i64,
+    ) -> Result<Option<Arc<VideoSampleEntry>>, Error> {
+        if let Some(entry) = self.by_id.get(&id) {
+            return Ok(Some(entry.clone()));
         }
-        self.0.insert(Arc::clone(entry), id);
+        let entry = connection
+            .prepare_cached(query::SAMPLE_ENTRY)?
+            .query_row([id], query::sample_entry)
+            .optional()?;
+        let Some(entry) = entry.map(Arc::new) else {
+            return Ok(None);
+        };
+        self.insert(&entry, id);
+        Ok(Some(entry))
+    }
+
+    pub fn insert(&mut self, entry: &Arc<VideoSampleEntry>, id: i64) {
+        if self.ids.len() >= MAX_ENTRIES_CACHED {
+            self.ids.clear();
+            self.by_id.clear();
+        }
+        self.ids.insert(Arc::clone(entry), id);
+        self.by_id.insert(id, Arc::clone(entry));
     }
 }
 

@@ -1,8 +1,8 @@
 //! A commit of the steady state: what was recorded goes in, what is given up becomes garbage.
 
 use super::configure::totals;
-use super::database::SampleEntryIds;
-use super::{Delete, Error, Flush, Flushed, Garbage, MAX_DELETED_PER_FLUSH, restamp};
+use super::database::SampleEntries;
+use super::{Delete, Error, Flush, Flushed, Garbage, MAX_DELETED_PER_FLUSH, restamp, sums};
 use crate::h264::VideoSampleEntry;
 use crate::recording::{DirId, Gap, OpenId, Recording, RecordingId, StreamId};
 use crate::time::Wall90k;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// Does all that `request` says, in the order of its fields.
 pub(super) fn flush(
     tx: &Transaction,
-    entries: &mut SampleEntryIds,
+    entries: &mut SampleEntries,
     open: OpenId,
     request: &Flush,
 ) -> Result<Flushed, Error> {
@@ -71,7 +71,7 @@ fn position(tx: &Transaction, stream: StreamId) -> Result<Position, Error> {
 
 fn insert_recording(
     tx: &Transaction,
-    entries: &mut SampleEntryIds,
+    entries: &mut SampleEntries,
     dir: DirId,
     r: &Recording,
 ) -> Result<(), Error> {
@@ -81,6 +81,7 @@ fn insert_recording(
     }
     require_dir(tx, dir)?;
     let entry = entry_id(tx, entries, &r.sample_entry)?;
+    let counted = sums::Columns::count(&r.index);
     tx.prepare_cached(
         "insert into recording_index (video_index, data_hash, chain_hash) values (?1, ?2, ?3)",
     )?
@@ -90,8 +91,10 @@ fn insert_recording(
         "insert into recording (stream_id, sequence, dir_id, open_id, run_offset, start_90k,
            wall_duration_90k, media_duration_90k, clock_untrusted, sample_file_bytes,
            video_samples, video_sync_samples, video_sample_entry_id, prev_media_duration_90k,
-           prev_runs, end_reason, index_id)
-         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+           prev_runs, end_reason, index_id, composition_offsets, duration_runs, offset_runs,
+           presentation_duration_90k)
+         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
+           ?19, ?20, ?21)",
     )?
     .execute(params![
         r.id.stream.0,
@@ -111,6 +114,10 @@ fn insert_recording(
         at.runs,
         Some(r.end_reason.as_str()).filter(|s| !s.is_empty()),
         index_id,
+        counted.composition_offsets,
+        counted.duration_runs,
+        counted.offset_runs,
+        counted.presentation_duration_90k,
     ])?;
     tx.prepare_cached(
         "update stream set next_sequence = ?2 + 1, media_duration_90k = media_duration_90k + ?3,
@@ -148,39 +155,64 @@ fn require_dir(tx: &Transaction, dir: DirId) -> Result<(), Error> {
         .ok_or(Error::UnknownDir(dir))
 }
 
-fn entry_id(
+pub(super) fn entry_id(
     tx: &Transaction,
-    entries: &mut SampleEntryIds,
+    entries: &mut SampleEntries,
     entry: &Arc<VideoSampleEntry>,
 ) -> Result<i64, Error> {
-    if let Some(id) = entries.get(entry) {
+    if let Some(id) = entries.id(entry) {
         return Ok(id);
     }
-    let e = entry.as_ref();
-    let all = params![
-        e.avcc,
-        e.rfc6381_codec,
-        e.width,
-        e.height,
-        e.pixel_h_spacing,
-        e.pixel_v_spacing,
-        e.reorder_frames
-    ];
-    tx.prepare_cached(
-        "insert into video_sample_entry (avcc, rfc6381_codec, width, height, pixel_h_spacing,
-           pixel_v_spacing, reorder_frames)
-         values (?1, ?2, ?3, ?4, ?5, ?6, ?7) on conflict do nothing",
-    )?
-    .execute(all)?;
-    let id = tx
+    let id = match find_entry(tx, entry)? {
+        Some(id) => id,
+        None => {
+            let e = entry.as_ref();
+            tx.prepare_cached(
+                "insert into video_sample_entry (avcc, rfc6381_codec, width, height,
+                   pixel_h_spacing, pixel_v_spacing, reorder_frames)
+                 values (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            )?
+            .execute(params![
+                e.avcc,
+                e.rfc6381_codec,
+                e.width,
+                e.height,
+                e.pixel_h_spacing,
+                e.pixel_v_spacing,
+                e.reorder_frames
+            ])?;
+            tx.last_insert_rowid()
+        }
+    };
+    entries.insert(entry, id);
+    Ok(id)
+}
+
+/// The row of a sample entry, if it has one.
+pub(super) fn find_entry(
+    connection: &Connection,
+    entry: &VideoSampleEntry,
+) -> Result<Option<i64>, Error> {
+    let e = entry;
+    Ok(connection
         .prepare_cached(
             "select id from video_sample_entry where avcc = ?1 and rfc6381_codec = ?2
                and width = ?3 and height = ?4 and pixel_h_spacing = ?5
                and pixel_v_spacing = ?6 and reorder_frames = ?7",
         )?
-        .query_row(all, |r| r.get(0))?;
-    entries.insert(entry, id);
-    Ok(id)
+        .query_row(
+            params![
+                e.avcc,
+                e.rfc6381_codec,
+                e.width,
+                e.height,
+                e.pixel_h_spacing,
+                e.pixel_v_spacing,
+                e.reorder_frames
+            ],
+            |r| r.get(0),
+        )
+        .optional()?)
 }
 
 /// A gap that follows on one of the same cause and words extends it. One of no length says nothing

@@ -9,18 +9,22 @@ mod list;
 mod mend;
 mod query;
 mod restamp;
+mod sums;
 mod upgrade;
 mod verify;
 
 pub use database::{Database, FILE_NAME, LOCK_NAME, Mode, memory};
-pub use list::Listed;
+pub use list::{After, Span, Which};
 pub use upgrade::{Progress, VERSION, upgrade};
 pub use verify::Finding;
 
 use crate::config::{CameraConfig, Transport};
-use crate::recording::{DirId, Gap, OpenId, Recording, RecordingId, StreamId};
+use crate::h264::VideoSampleEntry;
+use crate::recording::{DirId, Gap, OpenId, Recording, RecordingId, StreamId, Summary};
 use crate::time::{Duration90k, Wall90k};
+use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// What the daemon asks of the database. Each is one transaction: it happens whole or not at all.
@@ -43,7 +47,47 @@ pub enum Request {
     Flush(Box<Flush>),
     /// A directory's marker is in place: from now on it is refused without one. [`Reply::Done`].
     DirAttached { dir: DirId },
+    /// Some of a stream's recordings, without their indexes. [`Reply::Summaries`], in order; at most
+    /// `limit`, and never more than [`MAX_SUMMARIES`]: if there are as many, ask for those after.
+    Summaries {
+        stream: StreamId,
+        which: Which,
+        limit: usize,
+    },
+    /// The sample indexes of up to [`MAX_INDEXES`] recordings. [`Reply::Indexes`].
+    Indexes(Vec<RecordingId>),
+    /// Which times the stream's recordings from a sequence number on fill. [`Reply::Spans`], in order of
+    /// sequence number; at most `limit`, and never more than [`MAX_SPANS`].
+    Spans {
+        stream: StreamId,
+        from_sequence: u32,
+        limit: usize,
+    },
+    /// The stream's gaps that overlap a span. [`Reply::Gaps`], in order of start; at most `limit`, and never
+    /// more than [`MAX_GAPS`].
+    Gaps {
+        stream: StreamId,
+        span: Range<Wall90k>,
+        limit: usize,
+    },
+    /// A sample entry by its row. [`Reply::SampleEntry`].
+    SampleEntry(i64),
+    /// The row of a sample entry, which is made if there is none and the database may be written.
+    /// [`Reply::SampleEntryId`].
+    SampleEntryId(Arc<VideoSampleEntry>),
 }
+
+/// The most recordings that one [`Request::Summaries`] tells of.
+pub const MAX_SUMMARIES: usize = 5_000;
+
+/// The most indexes that one [`Request::Indexes`] asks for; more are refused.
+pub const MAX_INDEXES: usize = 64;
+
+/// The most recordings that one [`Request::Spans`] tells of.
+pub const MAX_SPANS: usize = 10_000;
+
+/// The most gaps that one [`Request::Gaps`] tells of.
+pub const MAX_GAPS: usize = 5_000;
 
 /// The answer to a [`Request`].
 #[derive(Debug)]
@@ -51,6 +95,15 @@ pub enum Reply {
     Snapshot(Box<Snapshot>),
     Flushed(Box<Flushed>),
     Done,
+    Summaries(Vec<Summary>),
+    /// In the order of the request; `None` for a recording that is not (or no longer) there.
+    Indexes(Vec<(RecordingId, Option<Arc<[u8]>>)>),
+    Spans(Vec<Span>),
+    Gaps(Vec<Gap>),
+    /// `None` if there is no such row.
+    SampleEntry(Option<Arc<VideoSampleEntry>>),
+    /// `None` if it has no row and the database is open for reading only.
+    SampleEntryId(Option<i64>),
 }
 
 /// All that the daemon keeps of the database.

@@ -111,23 +111,7 @@ impl Database {
 
     /// The stream's gaps that overlap a span, in order of time.
     pub fn gaps(&self, stream: StreamId, span: &Range<Wall90k>) -> Result<Vec<Gap>, Error> {
-        let mut select = self.connection.prepare_cached(
-            "select start_90k, end_90k, cause, detail, clock_untrusted from gap
-             where stream_id = ?1 and end_90k > ?2 and start_90k < ?3 order by start_90k, id",
-        )?;
-        let mut rows = select.query(params![stream.0, span.start.0, span.end.0])?;
-        let mut gaps = Vec::new();
-        while let Some(r) = rows.next()? {
-            gaps.push(Gap {
-                stream,
-                start: Wall90k(r.get(0)?),
-                end: Wall90k(r.get(1)?),
-                cause: cause(&r.get::<_, String>(2)?)?,
-                detail: r.get(3)?,
-                clock_untrusted: r.get(4)?,
-            });
-        }
-        Ok(gaps)
+        gaps(&self.connection, stream, span, usize::MAX)
     }
 
     /// The end of the stream's last recording that begins before `at`, and the start of its first one
@@ -149,6 +133,34 @@ impl Database {
              where stream_id = ?1 and start_90k >= ?2 order by start_90k limit 1")?;
         Ok((before, after))
     }
+}
+
+/// The first `limit` of the stream's gaps that overlap a span, in order of time.
+pub(super) fn gaps(
+    connection: &Connection,
+    stream: StreamId,
+    span: &Range<Wall90k>,
+    limit: usize,
+) -> Result<Vec<Gap>, Error> {
+    let mut select = connection.prepare_cached(
+        "select start_90k, end_90k, cause, detail, clock_untrusted from gap
+         where stream_id = ?1 and end_90k > ?2 and start_90k < ?3 order by start_90k, id
+         limit ?4",
+    )?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut rows = select.query(params![stream.0, span.start.0, span.end.0, limit])?;
+    let mut gaps = Vec::new();
+    while let Some(r) = rows.next()? {
+        gaps.push(Gap {
+            stream,
+            start: Wall90k(r.get(0)?),
+            end: Wall90k(r.get(1)?),
+            cause: cause(&r.get::<_, String>(2)?)?,
+            detail: r.get(3)?,
+            clock_untrusted: r.get(4)?,
+        });
+    }
+    Ok(gaps)
 }
 
 fn cause(word: &str) -> Result<GapCause, Error> {

@@ -1,4 +1,4 @@
--- The database of Moonfire NVR, schema version 1.
+-- The database of Moonfire NVR, schema version 2.
 --
 -- Everything but the frames is here: what is recorded, where it lies, and why the rest is missing.
 -- `pragma user_version` is the schema's version, `pragma application_id` is 'MNVR'. Write-ahead log,
@@ -132,11 +132,19 @@ create table recording (
   -- then fill whole pages at the end of that table instead of touching some of each stream. No
   -- reference, which would cost an index; `check` verifies it.
   index_id integer not null,
-  -- Reserved: samples are shown in another order than they are stored, as the index tells.
+  -- Some sample is presented in another place than it is stored in.
   composition_offsets integer check (composition_offsets in (0, 1)),
   -- Reserved: the audio track.
   audio_sample_entry_id integer,
   audio_samples integer,
+  -- Sums of the index that an .mp4 is laid out from, so that a day's is laid out without its indexes.
+  -- They and composition_offsets are null if the index could not be counted; then it is read instead.
+  -- Runs of samples of one duration.
+  duration_runs integer check (duration_runs > 0),
+  -- Only with composition offsets: runs of samples of one offset, and when the last presented sample
+  -- ends, from the recording's start on.
+  offset_runs integer check (offset_runs > 0),
+  presentation_duration_90k integer check (presentation_duration_90k > 0),
   primary key (stream_id, sequence)
 ) strict, without rowid;
 

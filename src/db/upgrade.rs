@@ -5,19 +5,24 @@
 //! database and may be interrupted at any point: the next run goes on where this one ended. The
 //! version changes in the step's last transaction.
 
-use super::Error;
 use super::database::{self, APPLICATION_ID, Mode};
+use super::{Error, sums};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 use std::path::Path;
 use uuid::Uuid;
 
 /// The version of the schema that this program reads and writes.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 const SCHEMA: &str = include_str!("schema.sql");
 
 /// The steps there are, each to one version more than the one before; the last leads to [`VERSION`].
-const STEPS: &[Step] = &[];
+const STEPS: &[Step] = &[Step {
+    to: 2,
+    about: "count what long files are laid out from",
+    add: sums::add,
+    fill: Some(sums::fill),
+}];
 
 /// From one schema version to the next.
 pub struct Step {
@@ -229,7 +234,8 @@ mod tests {
         create(&mut connection, Uuid::nil()).unwrap();
         connection
             .execute_batch(
-                "create table sheep (id integer primary key);
+                "pragma user_version = 1;
+                 create table sheep (id integer primary key);
                  insert into sheep values (1), (2), (3), (4), (5);",
             )
             .unwrap();
@@ -394,6 +400,11 @@ mod tests {
     #[test]
     fn a_current_database_needs_nothing_and_none_cannot_be_upgraded() {
         let (_temp, dir) = old();
+        let (lock, connection) = database::connect(&dir, Mode::ReadWrite).unwrap();
+        connection
+            .pragma_update(None, "user_version", VERSION)
+            .unwrap();
+        drop((connection, lock));
         let mut told = 0;
         assert_eq!(upgrade(&dir, &mut |_| told += 1).unwrap(), VERSION);
         assert_eq!(told, 0);

@@ -116,6 +116,60 @@ pub fn check(index: &[u8], expected: &Totals) -> Result<(), IndexError> {
     Ok(())
 }
 
+/// What of an index, beyond its [`Totals`], the layout of a file of the whole recording depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Sums {
+    /// Runs of equal durations. The last sample's counts as stretched to the end of the presentation.
+    pub duration_runs: u32,
+    /// `None` if each sample is presented in its place in decoding order.
+    pub reordering: Option<Reordering>,
+}
+
+/// See [`Sums`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Reordering {
+    /// Runs of equal composition offsets.
+    pub offset_runs: u32,
+    /// When the presentation ends, from the presentation of the recording's first sample on: the end
+    /// of the last sample's duration, or one unit after the last presented sample if that is later.
+    pub presentation_duration_90k: i64,
+}
+
+/// Decodes the whole index; `None` if it has no samples.
+pub fn sums(index: &[u8]) -> Result<Option<Sums>, IndexError> {
+    let mut samples = samples(index);
+    let Some(first) = samples.next().transpose()? else {
+        return Ok(None);
+    };
+    let base = i64::from(first.composition_offset_90k);
+    let (mut last, mut last_presented) = (first, 0);
+    // Runs of durations without the last sample, and the duration of the last of them.
+    let (mut duration_runs, mut run_duration) = (0, 0);
+    let mut offset_runs = 1;
+    let mut reordered = false;
+    for sample in samples {
+        let s = sample?;
+        if run_duration != i64::from(last.duration_90k) {
+            run_duration = i64::from(last.duration_90k);
+            duration_runs += 1;
+        }
+        offset_runs += u32::from(s.composition_offset_90k != last.composition_offset_90k);
+        let offset = i64::from(s.composition_offset_90k) - base;
+        reordered |= offset != 0;
+        last_presented = last_presented.max(s.media_start_90k + offset);
+        last = s;
+    }
+    let end = (last.media_start_90k + i64::from(last.duration_90k)).max(last_presented + 1);
+    duration_runs += u32::from(run_duration != end - last.media_start_90k);
+    Ok(Some(Sums {
+        duration_runs,
+        reordering: reordered.then_some(Reordering {
+            offset_runs,
+            presentation_duration_90k: end,
+        }),
+    }))
+}
+
 /// See [`samples`].
 #[derive(Clone, Debug)]
 pub struct IndexIterator<'a> {

@@ -10,10 +10,13 @@ pub mod real_directory;
 pub mod recovery;
 pub mod reorder;
 pub mod rotation;
+mod summary;
 pub mod writer;
 
 #[cfg(test)]
 mod tests;
+
+pub use summary::{Place, Summary};
 
 use crate::h264::VideoSampleEntry;
 use crate::time::{Duration90k, Wall90k};

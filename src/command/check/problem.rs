@@ -25,6 +25,8 @@ pub enum Mend {
     Lose(RecordingId),
     /// The recording has no index: its row becomes a gap, its file is set aside.
     LoseUnplayable(RecordingId),
+    /// The sums of its index are put into the recording's row.
+    Recount(RecordingId),
     /// The gap is cut to where nothing was recorded.
     Gap {
         old: Gap,

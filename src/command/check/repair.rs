@@ -46,6 +46,11 @@ pub fn repair(db: &mut Database, files: &Files, problems: Problems) -> Result<us
                 }
                 None => Err("cannot be mended".to_owned()),
             },
+            Mend::Recount(id) => {
+                db.recount(*id)?;
+                counts.recounted += 1;
+                Ok(())
+            }
             Mend::Gap { old, new } => {
                 db.replace_gap(old, new)?;
                 counts.gaps += 1;
@@ -87,6 +92,7 @@ pub fn repair(db: &mut Database, files: &Files, problems: Problems) -> Result<us
 /// What was done, for people.
 #[derive(Default)]
 struct Counts {
+    recounted: usize,
     gaps: usize,
     cut: usize,
     set_aside: usize,
@@ -103,6 +109,7 @@ impl Counts {
                 self.without_index,
                 "recordings without an index became gaps",
             ),
+            (self.recounted, "indexes were counted anew"),
             (self.gaps, "gaps were cut to where nothing was recorded"),
             (self.cut, "files were cut to their length"),
             (

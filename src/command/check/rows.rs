@@ -53,6 +53,7 @@ pub fn check(db: &Database, names: &Names, problems: &mut Problems) -> Result<Ro
                 }
             };
             of_stream.check(&r, names, problems);
+            check_sums(db, &r, names, problems)?;
             rows.recordings += 1;
             rows.of_dir.entry(dir).or_default().push(Expected {
                 id: r.id,
@@ -65,6 +66,26 @@ pub fn check(db: &Database, names: &Names, problems: &mut Problems) -> Result<Ro
         s.check_gaps(db, names, problems)?;
     }
     Ok(rows)
+}
+
+/// Long files are laid out from a row's sums alone.
+fn check_sums(
+    db: &Database,
+    r: &Recording,
+    names: &Names,
+    problems: &mut Problems,
+) -> Result<(), db::Error> {
+    // A damaged index is told of elsewhere.
+    if let Ok(counted) = index::sums(&r.index) {
+        if db.sums(r.id)? != counted {
+            let what = format!(
+                "{}: its row's sums are not those of its index",
+                names.recording(r.id)
+            );
+            problems.found(what, Mend::Recount(r.id));
+        }
+    }
+    Ok(())
 }
 
 /// A stream, as far as its rows were read.

@@ -1,5 +1,4 @@
 use super::*;
-use std::ops::ControlFlow;
 
 const MAIN: StreamId = StreamId(1);
 
@@ -20,12 +19,7 @@ fn a_list_tells_each_recordings_place() {
     };
     flush(&mut db, more).unwrap();
 
-    let mut all = Vec::new();
-    db.list(MAIN, &(at(0)..at(9)), &mut |listed| {
-        all.push(listed);
-        ControlFlow::Continue(())
-    })
-    .unwrap();
+    let all = db.summaries(MAIN, &within(at(0), at(9)), 9).unwrap();
     let places: Vec<_> = all
         .iter()
         .map(|l| (l.id.sequence, l.prev_media_duration.0, l.prev_runs))
@@ -37,28 +31,31 @@ fn a_list_tells_each_recordings_place() {
     );
     assert_eq!(all[3].end_reason, "the camera went away");
     assert_eq!(all[3].end(), at(4));
-    let entry = db.sample_entry(all[0].sample_entry_id).unwrap().unwrap();
-    assert_eq!(entry, *sample_entry());
-    assert_eq!(db.sample_entry(77).unwrap(), None);
+    assert_eq!(all[0].sample_entry, sample_entry());
     // By number it is the same.
-    assert_eq!(db.list_by_sequence(MAIN, 1..3, 9).unwrap(), all[1..3]);
-    assert_eq!(db.list_by_sequence(MAIN, 0..9, 2).unwrap(), all[..2]);
+    assert_eq!(by_number(&mut db, 1..3, 9), all[1..3]);
+    assert_eq!(by_number(&mut db, 0..9, 2), all[..2]);
+    // In pages likewise.
+    let mut pages = Vec::new();
+    while pages.len() < all.len() {
+        let span = at(0)..at(9);
+        let after = pages.last().map(After::from);
+        let page = db.summaries(MAIN, &Which::Overlapping { span, after }, 1);
+        pages.extend(page.unwrap());
+    }
+    assert_eq!(pages, all);
 }
 
-#[test]
-fn a_list_ends_where_its_reader_wants() {
-    let (mut db, snapshot) = one_camera();
-    record(&mut db, snapshot.open, MAIN, 0..5);
-    let mut seen = 0;
-    db.list(MAIN, &(at(1)..at(9)), &mut |_| {
-        seen += 1;
-        match seen {
-            2 => ControlFlow::Break(()),
-            _ => ControlFlow::Continue(()),
-        }
-    })
-    .unwrap();
-    assert_eq!(seen, 2);
+fn within(from: Wall90k, to: Wall90k) -> Which {
+    let after = None;
+    Which::Overlapping {
+        span: from..to,
+        after,
+    }
+}
+
+fn by_number(db: &mut Database, range: std::ops::Range<u32>, limit: usize) -> Vec<Summary> {
+    db.summaries(MAIN, &Which::Sequences(range), limit).unwrap()
 }
 
 #[test]
@@ -75,13 +72,9 @@ fn one_of_no_duration_is_found_and_hides_nothing() {
         ..Flush::default()
     };
     flush(&mut db, both).unwrap();
-    let found = |from, to| -> Vec<u32> {
-        let mut listed = Vec::new();
-        db.list(MAIN, &(from..to), &mut |l| {
-            listed.push(l.id.sequence);
-            ControlFlow::Continue(())
-        })
-        .unwrap();
+    let mut found = |from, to| -> Vec<u32> {
+        let listed = db.summaries(MAIN, &within(from, to), 9).unwrap();
+        let listed: Vec<u32> = listed.iter().map(|s| s.id.sequence).collect();
         let full = db.recordings(MAIN, &(from..to)).unwrap();
         let full: Vec<u32> = full.iter().map(|(_, r)| r.id.sequence).collect();
         assert_eq!(listed, full);

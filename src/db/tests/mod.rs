@@ -8,6 +8,7 @@ mod mend;
 mod open;
 mod query;
 mod restamp;
+mod sums;
 mod verify;
 
 use super::*;
