@@ -12,6 +12,7 @@
 
 mod boxes;
 mod segment;
+pub mod serving;
 mod slices;
 #[cfg(test)]
 mod tests;
