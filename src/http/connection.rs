@@ -1,186 +1,386 @@
-//! One connection: heads in, one request at a time, responses out in order.
+//! One connection: requests in, one at a time, and responses out in their order.
+//!
+//! The caller moves the bytes: what [`Connection::respond`] gives, then the body, and tells with
+//! [`Connection::sent`] when its queue has run empty. `design/http.md` has the states as a table.
 
-use super::{Response, Status};
-use crate::time::Monotonic;
+use super::body::{BODY_BYTES, Reader};
+use super::head::{self, HEAD_BYTES, Head, Refusal, Scanner};
+use super::request::{Method, Request};
+use super::response::{BodySize, Response, ResponseHead, Status};
+use super::websocket::{Endpoint, Handshake};
+use crate::time::{Monotonic, Now};
 use std::time::Duration;
 
-/// The longest head of a request, request line included.
-pub const HEAD_BYTES: usize = 16 << 10;
-/// The longest request target.
-pub const TARGET_BYTES: usize = 8 << 10;
-/// The most header fields of a request.
-pub const HEADERS: usize = 64;
-/// How long a head may take from its first byte to its last.
+/// How long a head may take from its first byte to its last, and a new connection to its first byte.
 pub const HEAD_LIMIT: Duration = Duration::from_secs(10);
+/// How long a body may take from the end of its head.
+pub const BODY_LIMIT: Duration = Duration::from_secs(30);
 /// How long a connection is kept without a request.
 pub const IDLE_LIMIT: Duration = Duration::from_secs(75);
-/// How long a response may take to be sent.
-pub const SEND_LIMIT: Duration = Duration::from_secs(60);
-/// Bytes of requests that may wait behind the one being answered.
-pub const PIPELINED_BYTES: usize = HEAD_BYTES;
+/// How long a response may be without any progress.
+pub const SEND_STALL_LIMIT: Duration = Duration::from_secs(60);
+/// Bytes of requests that may wait behind the one that is being answered. What goes past it is dropped,
+/// and the connection ends after the response: a client that asks ahead must be ready to ask again
+/// (RFC 9112 section 9.3.2).
+pub const PIPELINED_BYTES: usize = HEAD_BYTES + BODY_BYTES;
 
-/// What may be asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
-    Get,
-    Head,
-}
-
-/// A request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
-    pub method: Method,
-    /// The path of the target, percent-encoding and all.
-    pub path: String,
-    /// What follows `?`.
-    pub query: String,
-    pub if_none_match: Option<String>,
-}
-
-/// Where a connection is in its cycle.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// Nothing of a request has come.
-    Idle { until: Monotonic },
-    /// Some of a head has come.
-    Head { until: Monotonic },
-    /// A request was handed over and is to be answered.
-    Answering { keep_alive: bool, head_only: bool },
-    /// The response is being sent by the kernel.
-    Sending { keep_alive: bool, until: Monotonic },
-    /// It is to be closed once everything is sent.
-    Closing,
-}
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// What is to be done after something happened to a connection.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
     /// Nothing, until more comes.
     Wait,
-    /// Answer this request with [`Connection::respond`].
+    /// Send these bytes: the client waits for leave to send a body.
+    Send(Vec<u8>),
+    /// Answer this request, now or later: [`Connection::respond`], [`Connection::respond_whole`] or
+    /// [`Connection::upgrade`].
     Answer(Request),
     /// Send these bytes, then close: the request could not be understood.
     Refuse(Vec<u8>),
-    /// Close it.
+    /// Close it, after what is queued was sent.
     Close,
+    /// Close it at once: the peer takes nothing.
+    Abort,
+}
+
+/// How the end of a response is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    Length(u64),
+    Chunked,
+    /// By its status, or by the end of the connection.
+    Bare,
+}
+
+/// Where a connection is in its cycle.
+#[derive(Debug)]
+enum State {
+    /// Nothing of a request has come.
+    Idle { until: Monotonic },
+    /// Some of a head has come.
+    Head { until: Monotonic, scanner: Scanner },
+    /// A head has come, its body not.
+    Body {
+        until: Monotonic,
+        head: Box<Head>,
+        reader: Reader,
+    },
+    /// A request was handed over and is to be answered. That takes as long as the caller lets it.
+    Answering(Answering),
+    /// The response is on its way.
+    Sending(Sending),
+    /// It is to be closed, or has become a WebSocket.
+    Closing,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Answering {
+    keep_alive: bool,
+    head_only: bool,
+    http_1_1: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Sending {
+    keep_alive: bool,
+    body: Body,
+    /// When the response is stalled; `None` if nothing waits to be sent and nothing is promised.
+    until: Option<Monotonic>,
+}
+
+/// What is left of the body that is being sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Body {
+    /// Nothing but what is queued already.
+    Done,
+    /// Some of a known length.
+    Known,
+    /// Chunks are made of it (HTTP/1.1).
+    Chunked,
+    /// It ends with the connection (HTTP/1.0).
+    UntilClose,
+}
+
+/// What a request to become a WebSocket leads to.
+#[derive(Debug)]
+pub struct Upgraded {
+    /// To be sent before anything else.
+    pub head: Vec<u8>,
+    /// It takes the connection's place.
+    pub endpoint: Endpoint,
+    /// What the client sent too early: for [`Endpoint::receive`].
+    pub early: Vec<u8>,
 }
 
 /// See the module.
 #[derive(Debug)]
 pub struct Connection {
     state: State,
+    /// What came and was not looked at, or is part of an unfinished head or line.
     input: Vec<u8>,
+    /// No further request is taken: the input has ended or overflowed.
+    last: bool,
 }
 
 impl Connection {
-    pub fn new(now: Monotonic) -> Connection {
+    pub fn new(now: Now) -> Connection {
         Connection {
             state: State::Idle {
-                until: now + HEAD_LIMIT,
+                until: now.monotonic + HEAD_LIMIT,
             },
             input: Vec::new(),
+            last: false,
         }
     }
 
     /// Takes in what came.
-    pub fn receive(&mut self, now: Monotonic, bytes: &[u8]) -> Step {
-        if self.state == State::Closing {
-            return Step::Wait;
+    pub fn receive(&mut self, now: Now, bytes: &[u8]) -> Step {
+        let mut rest = bytes;
+        let mut step = Step::Wait;
+        while !rest.is_empty() && !self.last && !matches!(self.state, State::Closing) {
+            let space = PIPELINED_BYTES.saturating_sub(self.input.len());
+            if space == 0 {
+                self.last = true;
+                self.input = Vec::new();
+                break;
+            }
+            let (piece, later) = rest.split_at(space.min(rest.len()));
+            self.input.extend_from_slice(piece);
+            rest = later;
+            if step == Step::Wait {
+                step = self.advance(now);
+            }
         }
-        if self.input.len() + bytes.len() > HEAD_BYTES + PIPELINED_BYTES {
-            return self.refuse(
-                Status::HeaderFieldsTooLarge,
-                "the request's head is too long",
-            );
+        if step == Step::Wait {
+            step = self.leave_to_go_on();
         }
-        self.input.extend_from_slice(bytes);
-        if let State::Idle { .. } = self.state {
-            self.state = State::Head {
-                until: now + HEAD_LIMIT,
-            };
-        }
-        self.next(now)
+        step
     }
 
-    /// The response to the request that was handed over, as bytes to send.
-    pub fn respond(&mut self, now: Monotonic, response: &Response) -> Vec<u8> {
-        let State::Answering {
-            keep_alive,
-            head_only,
-        } = self.state
-        else {
+    /// The peer will send no more, but may still read: what it asked for is answered, then the connection
+    /// ends.
+    pub fn input_ended(&mut self, _now: Now) -> Step {
+        self.last = true;
+        match self.state {
+            State::Idle { .. } | State::Head { .. } | State::Body { .. } => self.close(),
+            State::Answering(_) | State::Sending(_) | State::Closing => Step::Wait,
+        }
+    }
+
+    /// Begins the response to the request that was handed over: the bytes of its head.
+    ///
+    /// If [`Self::wants_body`] then, the caller queues the body and calls [`Self::body_done`] when the last
+    /// of it is queued.
+    pub fn respond(&mut self, now: Now, head: &ResponseHead, size: BodySize) -> Vec<u8> {
+        let State::Answering(answering) = self.state else {
             debug_assert!(false, "a response to no request");
             return Vec::new();
         };
-        self.state = State::Sending {
-            keep_alive,
-            until: now + SEND_LIMIT,
+        let bodiless = head.status.is_bodiless();
+        let (framing, body) = match size {
+            _ if bodiless => (Framing::Bare, Body::Done),
+            BodySize::None | BodySize::Known(0) => (Framing::Length(0), Body::Done),
+            BodySize::Known(n) => (Framing::Length(n), Body::Known),
+            BodySize::Streamed if answering.http_1_1 => (Framing::Chunked, Body::Chunked),
+            BodySize::Streamed => (Framing::Bare, Body::UntilClose),
         };
-        response.serialize(keep_alive, head_only)
+        // What was asked ahead is still answered after the input has ended.
+        let exhausted = self.last && self.input.is_empty();
+        let keep_alive =
+            answering.keep_alive && !exhausted && !head.is_closing() && body != Body::UntilClose;
+        self.state = State::Sending(Sending {
+            keep_alive,
+            body: if answering.head_only {
+                Body::Done
+            } else {
+                body
+            },
+            until: Some(now.monotonic + SEND_STALL_LIMIT),
+        });
+        head.serialize(now, keep_alive, framing).into_bytes()
     }
 
-    /// Everything handed to the kernel is on its way: the next request may be looked at.
-    pub fn sent(&mut self, now: Monotonic) -> Step {
-        match self.state {
-            State::Sending {
-                keep_alive: true, ..
-            } => {
-                self.state = if self.input.is_empty() {
-                    State::Idle {
-                        until: now + IDLE_LIMIT,
-                    }
-                } else {
-                    State::Head {
-                        until: now + HEAD_LIMIT,
-                    }
+    /// A whole response: the bytes of head and body. Nothing else is to be done but to tell of
+    /// [`Self::sent`].
+    pub fn respond_whole(&mut self, now: Now, response: &Response) -> Vec<u8> {
+        let mut bytes = self.respond(now, &response.head, response.size());
+        if self.wants_body() {
+            bytes.extend_from_slice(&response.body);
+        }
+        if let State::Sending(s) = &mut self.state {
+            s.body = Body::Done;
+        }
+        bytes
+    }
+
+    /// Answers the request with `101 Switching Protocols`; the connection is done then.
+    pub fn upgrade(&mut self, now: Now, handshake: &Handshake) -> Upgraded {
+        debug_assert!(
+            matches!(self.state, State::Answering(_)),
+            "an upgrade of no request"
+        );
+        self.state = State::Closing;
+        let head = handshake.response();
+        Upgraded {
+            head: head.serialize(now, true, Framing::Bare).into_bytes(),
+            endpoint: Endpoint::new(now.monotonic),
+            early: std::mem::take(&mut self.input),
+        }
+    }
+
+    /// Whether more of a body is to be sent. Not for HEAD, and not for a status that has none.
+    pub fn wants_body(&self) -> bool {
+        matches!(self.state, State::Sending(s) if s.body != Body::Done)
+    }
+
+    /// A piece of a [`BodySize::Streamed`] body as it is to be sent. An empty piece is the last one
+    /// (RFC 9112 section 7.1): [`Self::body_done`] must follow.
+    pub fn chunk(&mut self, now: Now, bytes: &[u8]) -> Vec<u8> {
+        let State::Sending(s) = &mut self.state else {
+            return Vec::new();
+        };
+        let chunk = match s.body {
+            Body::Chunked => {
+                let mut out = format!("{:x}\r\n", bytes.len()).into_bytes();
+                out.extend_from_slice(bytes);
+                out.extend_from_slice(b"\r\n");
+                out
+            }
+            Body::UntilClose => bytes.to_vec(),
+            Body::Done | Body::Known => return Vec::new(),
+        };
+        if !chunk.is_empty() && s.until.is_none() {
+            s.until = Some(now.monotonic + SEND_STALL_LIMIT);
+        }
+        chunk
+    }
+
+    /// The last of the body is queued. Called before [`Self::sent`] is told of that.
+    pub fn body_done(&mut self, _now: Now) -> Step {
+        let State::Sending(s) = &mut self.state else {
+            return Step::Wait;
+        };
+        let nothing_queued = s.body == Body::UntilClose && s.until.is_none();
+        s.body = Body::Done;
+        if nothing_queued {
+            return self.close();
+        }
+        Step::Wait
+    }
+
+    /// Some of what is queued was taken by the peer's system, not all.
+    pub fn progress(&mut self, now: Now) {
+        if let State::Sending(s) = &mut self.state {
+            if s.until.is_some() {
+                s.until = Some(now.monotonic + SEND_STALL_LIMIT);
+            }
+        }
+    }
+
+    /// All that was queued is on its way: the next request may be looked at if the body was done, or more
+    /// of the body queued.
+    pub fn sent(&mut self, now: Now) -> Step {
+        let State::Sending(s) = &mut self.state else {
+            return Step::Wait;
+        };
+        match s.body {
+            Body::Known => {
+                s.until = Some(now.monotonic + SEND_STALL_LIMIT);
+                Step::Wait
+            }
+            Body::Chunked | Body::UntilClose => {
+                s.until = None;
+                Step::Wait
+            }
+            Body::Done if !s.keep_alive || (self.last && self.input.is_empty()) => self.close(),
+            Body::Done => {
+                self.state = State::Idle {
+                    until: now.monotonic + IDLE_LIMIT,
                 };
-                self.next(now)
+                let step = self.advance(now);
+                match step {
+                    Step::Wait if self.last => self.close(),
+                    Step::Wait => self.leave_to_go_on(),
+                    step => step,
+                }
             }
-            State::Sending {
-                keep_alive: false, ..
-            } => {
-                self.state = State::Closing;
-                Step::Close
-            }
-            _ => Step::Wait,
         }
     }
 
     pub fn next_timeout(&self) -> Option<Monotonic> {
-        match self.state {
-            State::Idle { until } | State::Head { until } | State::Sending { until, .. } => {
-                Some(until)
+        match &self.state {
+            State::Idle { until } | State::Head { until, .. } | State::Body { until, .. } => {
+                Some(*until)
             }
-            State::Answering { .. } | State::Closing => None,
+            State::Sending(s) => s.until,
+            State::Answering(_) | State::Closing => None,
         }
     }
 
-    pub fn handle_timeout(&mut self, now: Monotonic) -> Step {
-        if self.next_timeout().is_none_or(|t| now < t) {
+    pub fn handle_timeout(&mut self, now: Now) -> Step {
+        if self.next_timeout().is_none_or(|t| now.monotonic < t) {
             return Step::Wait;
         }
+        let late = |what| (Status::RequestTimeout, what);
         match self.state {
-            State::Head { .. } => {
-                self.refuse(Status::RequestTimeout, "the request's head took too long")
+            State::Head { .. } => self.refuse(now, late("the request's head took too long")),
+            State::Body { .. } => self.refuse(now, late("the request's body took too long")),
+            State::Sending(_) => {
+                self.close();
+                Step::Abort
             }
-            _ => {
-                self.state = State::Closing;
-                Step::Close
-            }
+            _ => self.close(),
         }
     }
 
-    fn refuse(&mut self, status: Status, sentence: &str) -> Step {
+    /// Between requests: it may be closed without harm.
+    pub fn is_idle(&self) -> bool {
+        matches!(self.state, State::Idle { .. })
+    }
+
+    /// Bytes of memory that hold what came, to find who costs most.
+    pub fn memory_bytes(&self) -> usize {
+        let body = match &self.state {
+            State::Body { reader, .. } => reader.capacity(),
+            _ => 0,
+        };
+        self.input.capacity() + body
+    }
+
+    fn close(&mut self) -> Step {
         self.state = State::Closing;
         self.input = Vec::new();
-        Step::Refuse(Response::text(status, sentence).serialize(false, false))
+        Step::Close
     }
 
-    /// Looks for a whole head in the input.
-    fn next(&mut self, now: Monotonic) -> Step {
-        if !matches!(self.state, State::Head { .. }) {
-            return Step::Wait;
+    fn refuse(&mut self, now: Now, (status, sentence): Refusal) -> Step {
+        self.close();
+        let response = Response::text(status, sentence);
+        let framing = Framing::Length(response.body.len() as u64);
+        let mut bytes = response.head.serialize(now, false, framing).into_bytes();
+        bytes.extend_from_slice(&response.body);
+        Step::Refuse(bytes)
+    }
+
+    /// Looks at the input as far as that leads.
+    fn advance(&mut self, now: Now) -> Step {
+        loop {
+            let result = match self.state {
+                State::Idle { .. } => self.begin(now),
+                State::Head { .. } => self.read_head(now),
+                State::Body { .. } => self.read_body(),
+                State::Answering(_) | State::Sending(_) | State::Closing => return Step::Wait,
+            };
+            match result {
+                Ok(None) => {}
+                Ok(Some(step)) => return step,
+                Err(refusal) => return self.refuse(now, refusal),
+            }
         }
+    }
+
+    fn begin(&mut self, now: Now) -> Result<Option<Step>, Refusal> {
         // Empty lines before a request are skipped (RFC 9112 section 2.2).
         let blank = self
             .input
@@ -189,271 +389,70 @@ impl Connection {
             .count();
         self.input.drain(..blank);
         if self.input.is_empty() {
-            self.state = State::Idle {
-                until: now + IDLE_LIMIT,
-            };
-            return Step::Wait;
+            // An idle connection holds no buffer.
+            self.input = Vec::new();
+            return Ok(Some(Step::Wait));
         }
-        match parse(&self.input) {
-            Ok(None) if self.input.len() > HEAD_BYTES => self.refuse(
-                Status::HeaderFieldsTooLarge,
-                "the request's head is too long",
-            ),
-            Ok(None) => Step::Wait,
-            Ok(Some(parsed)) => {
-                self.input.drain(..parsed.head_bytes);
-                self.state = State::Answering {
-                    keep_alive: parsed.keep_alive,
-                    head_only: parsed.request.method == Method::Head,
-                };
-                Step::Answer(parsed.request)
-            }
-            Err((status, sentence)) => self.refuse(status, sentence),
-        }
-    }
-}
-
-struct Parsed {
-    request: Request,
-    head_bytes: usize,
-    keep_alive: bool,
-}
-
-type Refusal = (Status, &'static str);
-
-/// Reads one head; `None` if it is not all there.
-fn parse(input: &[u8]) -> Result<Option<Parsed>, Refusal> {
-    let mut headers = [httparse::EMPTY_HEADER; HEADERS];
-    let mut head = httparse::Request::new(&mut headers);
-    let head_bytes = match head.parse(input) {
-        Ok(httparse::Status::Complete(n)) => n,
-        Ok(httparse::Status::Partial) => return Ok(None),
-        Err(httparse::Error::TooManyHeaders) => {
-            return Err((
-                Status::HeaderFieldsTooLarge,
-                "the request has too many header fields",
-            ));
-        }
-        Err(httparse::Error::Version) => {
-            return Err((
-                Status::VersionNotSupported,
-                "only HTTP/1.0 and HTTP/1.1 are spoken here",
-            ));
-        }
-        Err(_) => return Err((Status::BadRequest, "that is no HTTP request")),
-    };
-    let method = match head.method {
-        Some("GET") => Method::Get,
-        Some("HEAD") => Method::Head,
-        Some("POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS" | "CONNECT" | "TRACE") => {
-            return Err((
-                Status::MethodNotAllowed,
-                "only GET and HEAD are allowed here",
-            ));
-        }
-        _ => return Err((Status::NotImplemented, "that method is not known here")),
-    };
-    let target = head.path.unwrap_or_default();
-    if target.len() > TARGET_BYTES {
-        return Err((Status::UriTooLong, "the request's target is too long"));
-    }
-    if !target.starts_with('/') {
-        return Err((
-            Status::BadRequest,
-            "the request's target must begin with a slash",
-        ));
-    }
-    let is_1_1 = head.version == Some(1);
-    let facts = Facts::of(head.headers, is_1_1)?;
-    let target = target.split_once('#').map_or(target, |(t, _)| t);
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    Ok(Some(Parsed {
-        request: Request {
-            method,
-            path: path.to_owned(),
-            query: query.to_owned(),
-            if_none_match: facts.if_none_match,
-        },
-        head_bytes,
-        keep_alive: facts.keep_alive,
-    }))
-}
-
-/// What the header fields say that matters here.
-struct Facts {
-    keep_alive: bool,
-    if_none_match: Option<String>,
-}
-
-impl Facts {
-    fn of(headers: &[httparse::Header<'_>], is_1_1: bool) -> Result<Facts, Refusal> {
-        let mut facts = Facts {
-            keep_alive: is_1_1,
-            if_none_match: None,
+        self.state = State::Head {
+            until: now.monotonic + HEAD_LIMIT,
+            scanner: Scanner::default(),
         };
-        let mut hosts = 0;
-        for h in headers {
-            let value = || String::from_utf8_lossy(h.value);
-            if h.name.eq_ignore_ascii_case("host") {
-                hosts += 1;
-            } else if h.name.eq_ignore_ascii_case("transfer-encoding") {
-                return Err((
-                    Status::ContentTooLarge,
-                    "requests with a body are not taken here",
-                ));
-            } else if h.name.eq_ignore_ascii_case("content-length") {
-                if h.value.trim_ascii() != b"0" {
-                    return Err((
-                        Status::ContentTooLarge,
-                        "requests with a body are not taken here",
-                    ));
+        Ok(None)
+    }
+
+    fn read_head(&mut self, now: Now) -> Result<Option<Step>, Refusal> {
+        let State::Head { scanner, .. } = &mut self.state else {
+            return Ok(Some(Step::Wait));
+        };
+        let Some(end) = scanner.find_end(&self.input)? else {
+            return Ok(Some(Step::Wait));
+        };
+        let head = head::parse(&self.input[..end])?;
+        self.input.drain(..end);
+        self.state = State::Body {
+            until: now.monotonic + BODY_LIMIT,
+            reader: Reader::new(head.framing),
+            head: Box::new(head),
+        };
+        Ok(None)
+    }
+
+    fn read_body(&mut self) -> Result<Option<Step>, Refusal> {
+        let State::Body { reader, .. } = &mut self.state else {
+            return Ok(Some(Step::Wait));
+        };
+        let taken = reader.read(&self.input)?;
+        self.input.drain(..taken);
+        if !reader.is_done() {
+            return Ok(Some(Step::Wait));
+        }
+        let State::Body { head, reader, .. } = std::mem::replace(&mut self.state, State::Closing)
+        else {
+            return Ok(Some(Step::Wait));
+        };
+        let mut request = head.request;
+        request.body = reader.into_body();
+        self.state = State::Answering(Answering {
+            keep_alive: head.keep_alive,
+            head_only: request.method == Method::Head,
+            http_1_1: request.http_1_1,
+        });
+        Ok(Some(Step::Answer(request)))
+    }
+
+    /// `100 Continue`, if the client waits for it (RFC 9110 section 10.1.1).
+    fn leave_to_go_on(&mut self) -> Step {
+        if let State::Body { head, reader, .. } = &mut self.state {
+            if head.expects_continue {
+                head.expects_continue = false;
+                if reader.is_untouched() && self.input.is_empty() {
+                    return Step::Send(CONTINUE.to_vec());
                 }
-            } else if h.name.eq_ignore_ascii_case("connection") {
-                for option in value().split(',') {
-                    if option.trim().eq_ignore_ascii_case("close") {
-                        facts.keep_alive = false;
-                    } else if option.trim().eq_ignore_ascii_case("keep-alive") {
-                        facts.keep_alive = true;
-                    }
-                }
-            } else if h.name.eq_ignore_ascii_case("if-none-match") {
-                facts.if_none_match = Some(value().into_owned());
             }
         }
-        // RFC 9112 section 3.2: exactly one in HTTP/1.1.
-        if hosts > 1 || (is_1_1 && hosts == 0) {
-            return Err((Status::BadRequest, "a request names its Host once"));
-        }
-        Ok(facts)
+        Step::Wait
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: Monotonic = Monotonic(1_000_000_000);
-
-    fn ask(bytes: &[u8]) -> Step {
-        Connection::new(NOW).receive(NOW, bytes)
-    }
-
-    fn status(step: Step) -> String {
-        match step {
-            Step::Refuse(bytes) => String::from_utf8(bytes)
-                .unwrap()
-                .split(' ')
-                .nth(1)
-                .unwrap()
-                .to_owned(),
-            other => panic!("not refused: {other:?}"),
-        }
-    }
-
-    #[test]
-    fn a_request_in_single_bytes_is_the_same_request() {
-        let whole = b"GET /api/?days=true HTTP/1.1\r\nHost: nvr\r\nIf-None-Match: \"x\"\r\n\r\n";
-        let Step::Answer(expected) = ask(whole) else {
-            panic!()
-        };
-        assert_eq!(
-            (expected.path.as_str(), expected.query.as_str()),
-            ("/api/", "days=true")
-        );
-        assert_eq!(expected.if_none_match.as_deref(), Some("\"x\""));
-        let mut c = Connection::new(NOW);
-        for (i, b) in whole.iter().enumerate() {
-            match c.receive(NOW, &[*b]) {
-                Step::Wait => assert!(i + 1 < whole.len()),
-                Step::Answer(r) => assert_eq!((i + 1, &r), (whole.len(), &expected)),
-                other => panic!("{other:?}"),
-            }
-        }
-    }
-
-    #[test]
-    fn pipelined_requests_are_answered_in_turn() {
-        let mut c = Connection::new(NOW);
-        let two = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\nHEAD /b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
-        let Step::Answer(a) = c.receive(NOW, two) else {
-            panic!()
-        };
-        assert_eq!(a.path, "/a");
-        assert_eq!(c.receive(NOW, b""), Step::Wait);
-        let bytes = c.respond(NOW, &Response::text(Status::Ok, "hello"));
-        assert!(bytes.ends_with(b"\r\n\r\nhello\n"));
-        let Step::Answer(b) = c.sent(NOW) else {
-            panic!()
-        };
-        assert_eq!((b.path.as_str(), b.method), ("/b", Method::Head));
-        let bytes = c.respond(NOW, &Response::text(Status::Ok, "hello"));
-        assert!(bytes.ends_with(b"Content-Length: 6\r\n\r\n"));
-        assert_eq!(c.sent(NOW), Step::Close);
-    }
-
-    #[test]
-    fn what_two_readers_could_understand_differently_is_refused() {
-        for (request, code) in [
-            ("GET / HTTP/1.1\r\n\r\n", "400"),
-            ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "400"),
-            (
-                "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n",
-                "413",
-            ),
-            (
-                "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
-                "413",
-            ),
-            ("GET / HTTP/1.1\r\nHost : a\r\n\r\n", "400"),
-            ("GET / HTTP/1.1\r\nHost: a\r\n folded\r\n\r\n", "400"),
-            ("GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n", "400"),
-            ("POST / HTTP/1.1\r\nHost: a\r\n\r\n", "405"),
-            ("BREW / HTTP/1.1\r\nHost: a\r\n\r\n", "501"),
-            ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", "505"),
-            ("\0\0\0\0", "400"),
-        ] {
-            assert_eq!(status(ask(request.as_bytes())), code, "{request}");
-        }
-    }
-
-    #[test]
-    fn oversize_is_refused_before_it_costs_memory() {
-        let long = format!(
-            "GET /{} HTTP/1.1\r\nHost: a\r\n\r\n",
-            "x".repeat(TARGET_BYTES)
-        );
-        assert_eq!(status(ask(long.as_bytes())), "414");
-        let many = format!(
-            "GET / HTTP/1.1\r\nHost: a\r\n{}\r\n",
-            "A: b\r\n".repeat(HEADERS)
-        );
-        assert_eq!(status(ask(many.as_bytes())), "431");
-        let mut c = Connection::new(NOW);
-        let mut refused = None;
-        assert_eq!(
-            c.receive(NOW, b"GET / HTTP/1.1\r\nHost: a\r\nX: "),
-            Step::Wait
-        );
-        for i in 0..1000 {
-            match c.receive(NOW, &[b'x'; 1000]) {
-                Step::Wait => assert!(c.input.len() <= HEAD_BYTES + PIPELINED_BYTES),
-                step => {
-                    refused = Some((i, status(step)));
-                    break;
-                }
-            }
-        }
-        assert_eq!(refused, Some((16, "431".to_owned())));
-    }
-
-    #[test]
-    fn slow_heads_and_idle_connections_end() {
-        let mut c = Connection::new(NOW);
-        assert_eq!(c.next_timeout(), Some(NOW + HEAD_LIMIT));
-        c.receive(NOW, b"GET / HT");
-        assert_eq!(c.handle_timeout(NOW), Step::Wait);
-        assert_eq!(status(c.handle_timeout(NOW + HEAD_LIMIT)), "408");
-        let mut c = Connection::new(NOW);
-        assert_eq!(c.handle_timeout(NOW + HEAD_LIMIT), Step::Close);
-    }
-}
+mod tests;

@@ -5,8 +5,7 @@
 use super::Nvr;
 use super::port::{Action, ConnId, Event};
 use super::status::{DirStatus, Status as NvrStatus, StreamStatus};
-use crate::http::connection::Step;
-use crate::http::{Connection, Request, Response, Status};
+use crate::http::{Caching, Connection, Method, Request, Response, Status, Step};
 use crate::time::{Monotonic, Now};
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
@@ -57,7 +56,7 @@ const FILES: [(&str, &str, &[u8]); 4] = [
 
 impl Nvr {
     pub(super) fn accepted(&mut self, now: Now, conn: ConnId, listener: usize) {
-        let connection = Connection::new(now.monotonic);
+        let connection = Connection::new(now);
         self.wake_at(connection.next_timeout());
         self.clients.0.insert(
             conn,
@@ -75,13 +74,13 @@ impl Nvr {
                 let Some(client) = self.clients.0.get_mut(&conn) else {
                     return;
                 };
-                (conn, client.connection.receive(now.monotonic, bytes))
+                (conn, client.connection.receive(now, bytes))
             }
             Event::Drained { conn } => {
                 let Some(client) = self.clients.0.get_mut(&conn) else {
                     return;
                 };
-                (conn, client.connection.sent(now.monotonic))
+                (conn, client.connection.sent(now))
             }
             Event::Closed { conn, .. } => {
                 self.clients.0.remove(&conn);
@@ -108,7 +107,7 @@ impl Nvr {
             let Some(client) = self.clients.0.get_mut(&conn) else {
                 continue;
             };
-            let step = client.connection.handle_timeout(now.monotonic);
+            let step = client.connection.handle_timeout(now);
             self.http_step(now, conn, step);
         }
     }
@@ -116,6 +115,7 @@ impl Nvr {
     fn http_step(&mut self, now: Now, conn: ConnId, step: Step) {
         match step {
             Step::Wait => {}
+            Step::Send(bytes) => self.out.push(Action::Send { conn, bytes }),
             Step::Answer(request) => {
                 let Some(listener) = self.clients.0.get(&conn).map(|c| c.listener) else {
                     return;
@@ -124,7 +124,7 @@ impl Nvr {
                 let Some(client) = self.clients.0.get_mut(&conn) else {
                     return;
                 };
-                let bytes = client.connection.respond(now.monotonic, &response);
+                let bytes = client.connection.respond_whole(now, &response);
                 self.out.push(Action::Send { conn, bytes });
             }
             Step::Refuse(bytes) => {
@@ -132,6 +132,10 @@ impl Nvr {
                 self.close_client(conn);
             }
             Step::Close => self.close_client(conn),
+            Step::Abort => {
+                self.clients.0.remove(&conn);
+                self.out.close(conn, false);
+            }
         }
         let next = self
             .clients
@@ -154,8 +158,13 @@ impl Nvr {
     }
 
     fn answer(&self, now: Now, listener: usize, request: &Request) -> Response {
+        if !matches!(request.method, Method::Get | Method::Head) {
+            return Response::method_not_allowed(&[Method::Get, Method::Head]);
+        }
         if let Some((_, content_type, body)) = FILES.iter().find(|(p, _, _)| *p == request.path) {
-            return file(content_type, body, request.if_none_match.as_deref());
+            let etag = format!("\"{:032x}\"", xxhash_rust::xxh3::xxh3_128(body));
+            let (caching, body) = (Caching::Revalidate, Cow::Borrowed(*body));
+            return Response::file(request, *content_type, &etag, caching, body);
         }
         match request.path.as_str() {
             "/api" | "/api/" => {}
@@ -175,12 +184,7 @@ impl Nvr {
             );
         }
         let status = top_level(&self.status(now), &self.time_zone_name());
-        Response {
-            status: Status::Ok,
-            content_type: "application/json",
-            etag: None,
-            body: Cow::Owned(status.to_string().into_bytes()),
-        }
+        Response::json(Status::Ok, &status)
     }
 
     fn time_zone_name(&self) -> String {
@@ -189,25 +193,6 @@ impl Nvr {
             .iana_name()
             .unwrap_or("Etc/UTC")
             .to_owned()
-    }
-}
-
-fn file(content_type: &'static str, body: &'static [u8], if_none_match: Option<&str>) -> Response {
-    let etag = format!("\"{:032x}\"", xxhash_rust::xxh3::xxh3_128(body));
-    let same = if_none_match.is_some_and(|tags| {
-        tags.split(',')
-            .map(str::trim)
-            .any(|t| t == "*" || t.trim_start_matches("W/") == etag)
-    });
-    Response {
-        status: if same {
-            Status::NotModified
-        } else {
-            Status::Ok
-        },
-        content_type,
-        etag: Some(etag),
-        body: Cow::Borrowed(body),
     }
 }
 
