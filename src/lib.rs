@@ -2,6 +2,7 @@
 
 pub mod time;
 
+pub mod access;
 pub mod config;
 pub mod h264;
 

@@ -1,6 +1,7 @@
 //! A database that is open: how it is found, created, locked and asked.
 
 use super::{Error, Reply, Request, configure, flush, query, upgrade};
+use crate::access::TOKEN_BYTES;
 use crate::h264::VideoSampleEntry;
 use crate::recording::OpenId;
 use nix::fcntl::{Flock, FlockArg};
@@ -49,6 +50,9 @@ pub enum Mode {
     /// Works beside a daemon. [`Request::Start`] tells what is there and changes nothing; other
     /// requests that would change something are refused.
     ReadOnly,
+    /// Works beside a daemon. Only requests about users, sessions and signals are answered: of those
+    /// the daemon keeps nothing that it does not read again within a minute.
+    Beside,
     /// Like [`Mode::ReadWrite`], and makes the folder and the database where there is none.
     Create,
 }
@@ -60,6 +64,7 @@ pub struct Database {
     open: Option<OpenId>,
     /// Makes UUIDs. Not the operating system's, so that a simulation is repeatable.
     rng: Pcg64,
+    tokens: TokenSource,
     pub(super) entries: SampleEntries,
     /// Held as long as this lives.
     _lock: Option<Flock<File>>,
@@ -76,6 +81,7 @@ pub fn memory(seed: u128) -> Result<Database, Error> {
         mode: Mode::ReadWrite,
         open: None,
         rng,
+        tokens: TokenSource::Seeded(Pcg64::from_seed(spread(!seed))),
         entries: SampleEntries::default(),
         _lock: None,
     })
@@ -105,6 +111,7 @@ impl Database {
             mode,
             open: None,
             rng,
+            tokens: TokenSource::System,
             entries: SampleEntries::default(),
             _lock: lock,
         })
@@ -113,6 +120,12 @@ impl Database {
     /// Answers a request, in one transaction: after an error nothing has changed.
     pub fn handle(&mut self, request: Request) -> Result<Reply, Error> {
         match request {
+            Request::Users(request) => Ok(Reply::Users(self.users(request)?)),
+            Request::Sessions(request) => Ok(Reply::Sessions(self.sessions(request)?)),
+            Request::Signals(request) => Ok(Reply::Signals(self.signals(request)?)),
+            _ if self.mode == Mode::Beside => Err(Error::Invalid(
+                "another moonfire-nvr is using the database: this is for that one".to_owned(),
+            )),
             Request::Summaries {
                 stream,
                 which,
@@ -203,14 +216,45 @@ impl Database {
         Ok(Some(id))
     }
 
+    /// Fresh bytes for a token or a secret.
+    pub(super) fn secret_bytes(&mut self) -> Result<[u8; TOKEN_BYTES], Error> {
+        let mut bytes = [0; TOKEN_BYTES];
+        match &mut self.tokens {
+            TokenSource::System => getrandom::fill(&mut bytes).map_err(|e| {
+                Error::Invalid(format!("the operating system has no random bytes: {e}"))
+            })?,
+            TokenSource::Seeded(rng) => rng.fill_bytes(&mut bytes),
+        }
+        Ok(bytes)
+    }
+
+    /// A UUID for something new.
+    pub(super) fn new_uuid(&mut self) -> Uuid {
+        new_uuid(&mut self.rng)
+    }
+
     pub(super) fn transaction(&mut self) -> Result<Transaction<'_>, Error> {
         if self.mode == Mode::ReadOnly {
             return Err(Error::ReadOnly);
         }
-        Ok(self
+        let beside = self.mode == Mode::Beside;
+        let tx = self
             .connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)?)
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if beside {
+            // Who holds the lock may be upgrading the database just now.
+            upgrade::still_current(&tx)?;
+        }
+        Ok(tx)
     }
+}
+
+/// Where tokens and secrets come from. Not from the generator of UUIDs: those are public, and tell
+/// its state.
+enum TokenSource {
+    System,
+    /// For tests and simulations, which are repeatable.
+    Seeded(Pcg64),
 }
 
 /// The rows of sample entries that were seen, so that they need not be looked up each time.
@@ -284,7 +328,7 @@ pub(super) fn connect(
         return Err(Error::Missing(db_dir.to_owned()));
     }
     let lock = match mode {
-        Mode::ReadOnly => None,
+        Mode::ReadOnly | Mode::Beside => None,
         Mode::ReadWrite | Mode::Create => Some(take_lock(db_dir)?),
     };
     if mode == Mode::Create {
@@ -294,7 +338,7 @@ pub(super) fn connect(
     }
     let access = match mode {
         Mode::ReadOnly => OpenFlags::SQLITE_OPEN_READ_ONLY,
-        Mode::ReadWrite | Mode::Create => OpenFlags::SQLITE_OPEN_READ_WRITE,
+        Mode::ReadWrite | Mode::Beside | Mode::Create => OpenFlags::SQLITE_OPEN_READ_WRITE,
     };
     let connection = Connection::open_with_flags(&file, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     prepare(&connection)?;

@@ -2,7 +2,9 @@
 
 use super::configure::totals;
 use super::database::SampleEntries;
-use super::{Delete, Error, Flush, Flushed, Garbage, MAX_DELETED_PER_FLUSH, restamp, sums};
+use super::{
+    Delete, Error, Flush, Flushed, Garbage, MAX_DELETED_PER_FLUSH, restamp, sessions, sums,
+};
 use crate::h264::VideoSampleEntry;
 use crate::recording::{DirId, Gap, OpenId, Recording, RecordingId, StreamId};
 use crate::time::Wall90k;
@@ -31,6 +33,7 @@ pub(super) fn flush(
         tx.prepare_cached("delete from garbage where stream_id = ?1 and sequence = ?2")?
             .execute(params![id.stream.0, id.sequence])?;
     }
+    sessions::write_uses(tx, &request.uses)?;
     tx.prepare_cached("update open set last_90k = ?2, clean = ?3 where id = ?1")?
         .execute(params![open.0, request.wall.0, request.clean_shutdown])?;
     Ok(Flushed {

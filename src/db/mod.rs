@@ -9,13 +9,22 @@ mod list;
 mod mend;
 mod query;
 mod restamp;
+mod sessions;
+mod signals;
 mod sums;
 mod upgrade;
+mod users;
 mod verify;
 
 pub use database::{Database, FILE_NAME, LOCK_NAME, Mode, memory};
 pub use list::{After, Span, Which};
+pub use sessions::{SessionReply, SessionRequest};
+pub use signals::{
+    NewSignal, Signal, SignalCamera, SignalChange, SignalError, SignalId, SignalReply,
+    SignalRequest, SignalState, SignalType, SignalUpdate,
+};
 pub use upgrade::{Progress, VERSION, upgrade};
+pub use users::{Credentials, NewUser, UserError, UserPatch, UserReply, UserRequest};
 pub use verify::Finding;
 
 use crate::config::{CameraConfig, Transport};
@@ -75,6 +84,12 @@ pub enum Request {
     /// The row of a sample entry, which is made if there is none and the database may be written.
     /// [`Reply::SampleEntryId`].
     SampleEntryId(Arc<VideoSampleEntry>),
+    /// Users. Answered by [`Reply::Users`].
+    Users(UserRequest),
+    /// Sessions and API tokens. Answered by [`Reply::Sessions`].
+    Sessions(SessionRequest),
+    /// Signals. Answered by [`Reply::Signals`].
+    Signals(SignalRequest),
 }
 
 /// The most recordings that one [`Request::Summaries`] tells of.
@@ -104,6 +119,9 @@ pub enum Reply {
     SampleEntry(Option<Arc<VideoSampleEntry>>),
     /// `None` if it has no row and the database is open for reading only.
     SampleEntryId(Option<i64>),
+    Users(UserReply),
+    Sessions(SessionReply),
+    Signals(SignalReply),
 }
 
 /// All that the daemon keeps of the database.
@@ -217,6 +235,8 @@ pub struct Flush {
     pub delete: Vec<Delete>,
     /// Garbage whose unlinking is durable: its rows go.
     pub unlinked: Vec<RecordingId>,
+    /// Uses of sessions and tokens. A commit need not be made for them: they can wait for one.
+    pub uses: Vec<crate::access::Use>,
     /// The daemon ends after this in good order.
     pub clean_shutdown: bool,
 }
@@ -293,6 +313,10 @@ pub enum Error {
     /// A stream wants a sample directory that is not among those given.
     #[error("{} is not one of the sample directories", .0.display())]
     UnknownPath(PathBuf),
+    #[error("{0}")]
+    User(#[from] UserError),
+    #[error("{0}")]
+    Signal(#[from] SignalError),
     /// A value that the schema cannot hold, or a row that this program cannot have written.
     #[error("{0}")]
     Invalid(String),

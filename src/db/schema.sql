@@ -191,3 +191,108 @@ create table garbage (
   sample_file_bytes integer not null,
   primary key (stream_id, sequence)
 ) strict, without rowid;
+
+-- Who may sign in. Sessions and tokens go with their user.
+create table user (
+  id integer primary key autoincrement,
+  -- Two names that differ only in the case of ASCII letters are one.
+  name text not null collate nocase unique check (name <> ''),
+  -- argon2id, as a PHC string; without one it cannot sign in.
+  password_hash text,
+  -- One bit each, numbered in access/permission.rs.
+  permissions integer not null,
+  -- The permissions hold for all cameras and for the recorder as a whole; else for user_camera's.
+  all_cameras integer not null check (all_cameras in (0, 1)),
+  -- A JSON object, for pages.
+  preferences text not null,
+  disabled integer not null default 0 check (disabled in (0, 1))
+) strict;
+
+create table user_camera (
+  user_id integer not null references user (id) on delete cascade,
+  -- No reference: a camera may go, and its UUID is never another's.
+  camera_uuid blob not null check (length(camera_uuid) = 16),
+  primary key (user_id, camera_uuid)
+) strict, without rowid;
+
+-- A browser that somebody signed in with.
+create table session (
+  id integer primary key autoincrement,
+  user_id integer not null references user (id) on delete cascade,
+  -- SHA-256 of what the cookie holds.
+  token_hash blob not null unique check (length(token_hash) = 32),
+  csrf_secret blob not null check (length(csrf_secret) = 32),
+  created_90k integer not null,
+  -- To within an hour: flash wears.
+  last_use_90k integer not null,
+  expires_90k integer not null,
+  -- The clock had not been set: the three times are put right at the next use.
+  clock_untrusted integer not null check (clock_untrusted in (0, 1)),
+  user_agent text not null,
+  address text not null,
+  -- When somebody ended it.
+  revoked_90k integer
+) strict;
+
+create index session_by_user on session (user_id);
+
+-- What a program shows instead of signing in.
+create table api_token (
+  id integer primary key autoincrement,
+  user_id integer not null references user (id) on delete cascade,
+  name text not null,
+  token_hash blob not null unique check (length(token_hash) = 32),
+  -- It has those of its user's permissions that are in here.
+  permissions integer not null,
+  created_90k integer not null,
+  last_use_90k integer
+) strict;
+
+create index api_token_by_user on api_token (user_id);
+
+-- Signals: what is known of the world besides video, as a state that changes now and then, like a
+-- door's or a motion detector's. State 0 of any signal is "unknown".
+create table signal_type (
+  uuid blob primary key check (length(uuid) = 16),
+  name text not null
+) strict, without rowid;
+
+create table signal_state (
+  type_uuid blob not null references signal_type (uuid) on delete cascade,
+  state integer not null check (state between 1 and 65535),
+  name text not null,
+  -- For pages: a CSS colour, or empty.
+  color text not null,
+  -- In this state there is motion in the pictures of the cameras that the signal directly concerns.
+  motion integer not null check (motion in (0, 1)),
+  primary key (type_uuid, state)
+) strict, without rowid;
+
+create table signal (
+  id integer primary key autoincrement,
+  uuid blob not null unique check (length(uuid) = 16),
+  type_uuid blob not null references signal_type (uuid),
+  name text not null unique check (name <> ''),
+  -- How many rows it has in signal_change.
+  changes integer not null default 0
+) strict;
+
+create table signal_camera (
+  signal_id integer not null references signal (id) on delete cascade,
+  -- No reference, as in user_camera.
+  camera_uuid blob not null check (length(camera_uuid) = 16),
+  -- It is the camera's own (its motion detector), not just of use beside it (the door in its view).
+  direct integer not null check (direct in (0, 1)),
+  primary key (signal_id, camera_uuid)
+) strict, without rowid;
+
+-- From this time on a signal has this state, until its next row. Each differs from the one before.
+create table signal_change (
+  signal_id integer not null references signal (id) on delete cascade,
+  time_90k integer not null,
+  state integer not null check (state between 0 and 65535),
+  primary key (signal_id, time_90k)
+) strict, without rowid;
+
+-- For reading a span of all of them.
+create index signal_change_by_time on signal_change (time_90k);

@@ -88,6 +88,25 @@ fn state_for(connection: &Connection, db_dir: &Path, wanted: u32) -> Result<Stat
     }
 }
 
+/// Whether the schema is, within a transaction, still the one that was found when the database was
+/// opened without its lock.
+pub(super) fn still_current(tx: &Transaction) -> Result<(), Error> {
+    let found: u32 = tx.pragma_query_value(None, "user_version", |r| r.get(0))?;
+    let upgrading: bool =
+        tx.query_row("select upgrade_to is not null from meta", [], |r| r.get(0))?;
+    match found {
+        VERSION if !upgrading => Ok(()),
+        VERSION.. => Err(Error::NewSchema {
+            found,
+            wanted: VERSION,
+        }),
+        _ => Err(Error::OldSchema {
+            found,
+            wanted: VERSION,
+        }),
+    }
+}
+
 /// Gives an empty database its tables and its identity.
 pub(super) fn create(connection: &mut Connection, uuid: Uuid) -> Result<(), Error> {
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;

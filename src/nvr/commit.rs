@@ -153,6 +153,7 @@ impl Commit {
             restamp,
             delete,
             unlinked: std::mem::take(&mut self.unlinked),
+            uses: Vec::new(),
             clean_shutdown,
         });
         self.urgent = false;
