@@ -108,6 +108,8 @@ pub fn verify(password: &str, stored: &str) -> Result<bool, BadHash> {
     let stored = PasswordHash::new(stored).map_err(|_| BadHash)?;
     let params = Params::try_from(&stored).map_err(|_| BadHash)?;
     let possible = stored.algorithm == Algorithm::Argon2id.ident()
+        && stored.salt.is_some()
+        && stored.hash.is_some()
         && params.m_cost() <= MOST_MEMORY_KIB
         && params.t_cost() <= MOST_PASSES
         && params.p_cost() <= MOST_LANES;
@@ -122,5 +124,85 @@ pub fn verify(password: &str, stored: &str) -> Result<bool, BadHash> {
         Ok(()) => Ok(true),
         Err(argon2::password_hash::Error::Password) => Ok(false),
         Err(_) => Err(BadHash),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SALT: [u8; SALT_BYTES] = *b"0123456789abcdef";
+
+    #[test]
+    fn a_password_is_known_again_and_no_other() {
+        let stored = hash("correct horse", SALT).unwrap();
+        assert_eq!(verify("correct horse", &stored), Ok(true));
+        for wrong in [
+            "correct horsf",
+            "Correct horse",
+            "correct horse ",
+            "",
+            "correct hors",
+        ] {
+            assert_eq!(verify(wrong, &stored), Ok(false), "{wrong:?}");
+        }
+        assert_ne!(hash("correct horse", [1; SALT_BYTES]).unwrap(), stored);
+    }
+
+    #[test]
+    fn it_is_the_argon2id_that_others_compute() {
+        // By libargon2, of the same password and salt.
+        let reference = "$argon2id$v=19$m=12288,t=3,p=1$MDEyMzQ1Njc4OWFiY2RlZg\
+                         $W2CvwLK2LDlk3BoCN5Nmrigs/uLQ3VdCUrYzjKQtTqo";
+        assert_eq!(hash("correct horse", SALT).unwrap(), reference);
+    }
+
+    #[test]
+    fn the_decoy_costs_as_much_and_is_nobodys() {
+        let cost = |stored: &str| stored.rsplitn(3, '$').nth(2).unwrap().to_owned();
+        assert_eq!(cost(DECOY), cost(&hash("correct horse", SALT).unwrap()));
+        assert_eq!(verify("correct horse", DECOY), Ok(false));
+        assert_eq!(verify("", DECOY), Ok(false));
+    }
+
+    #[test]
+    fn only_the_length_of_a_password_matters() {
+        for good in [
+            "12345678",
+            "        ",
+            "пароль12",
+            "🐎🐎🐎🐎🐎🐎🐎🐎",
+            &"x".repeat(256),
+        ] {
+            assert_eq!(check(good), Ok(()), "{good}");
+        }
+        assert_eq!(check("1234567"), Err(Unfit::TooShort));
+        assert_eq!(check("ééééééé"), Err(Unfit::TooShort), "bytes do not count");
+        assert_eq!(check(&"x".repeat(257)), Err(Unfit::TooLong));
+        assert_eq!(hash("short", SALT), Err(Unfit::TooShort));
+    }
+
+    #[test]
+    fn what_is_stored_is_not_trusted() {
+        for bad in [
+            "",
+            "hunter2",
+            "$argon2id$",
+            "$argon2i$v=19$m=12288,t=3,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+            // A terabyte of memory; a year of passes; a thousand lanes.
+            "$argon2id$v=19$m=1073741824,t=3,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+            "$argon2id$v=19$m=12288,t=4294967295,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+            "$argon2id$v=19$m=12288,t=3,p=1000$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+            // No salt, no hash.
+            "$argon2id$v=19$m=12288,t=3,p=1",
+            "$argon2id$v=19$m=12288,t=3,p=1$AAAAAAAAAAAAAAAAAAAAAA",
+        ] {
+            assert_eq!(verify("correct horse", bad), Err(BadHash), "{bad}");
+        }
+        // An older, cheaper one is still good; a long guess is wrong and costs nothing.
+        let cheap = "$argon2id$v=19$m=64,t=1,p=1$MDEyMzQ1Njc4OWFiY2RlZg\
+                     $MjZP1+1U9JUbDWvDvtLyEsZiNXOKEUxfi6O2oe46uxA";
+        assert_eq!(verify("correct horse", cheap), Ok(true));
+        assert_eq!(verify(&"x".repeat(1 << 20), cheap), Ok(false));
     }
 }

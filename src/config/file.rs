@@ -370,7 +370,7 @@ impl Reader<'_> {
             let section = self.section(2, "[[http]]".into(), table, value.span());
             let listen = self.required(&section, "listen", values::listen);
             let permissions = self.texts(&section, "allow_unauthenticated", |text| {
-                one_of(text, &Permission::ALL, |p| p.as_str())
+                one_of(text, &Permission::OF_VISITORS, |p| p.as_str())
             });
             let Some(listen) = listen else { continue };
             if all.iter().any(|h| h.listen == listen) {

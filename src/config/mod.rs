@@ -12,6 +12,7 @@ mod values;
 #[cfg(test)]
 mod tests;
 
+pub use crate::access::Permission;
 use jiff::tz::TimeZone;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -137,7 +138,7 @@ impl Config {
             time_zone: system_time_zone(),
             http: vec![HttpConfig {
                 listen: Listen::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_HTTP_PORT))),
-                allow_unauthenticated: Permission::ALL.to_vec(),
+                allow_unauthenticated: Permission::OF_VISITORS.to_vec(),
             }],
             ..Config::default()
         }
@@ -240,25 +241,6 @@ impl fmt::Display for Listen {
             Listen::Tcp(addr) => write!(f, "{addr}"),
             Listen::Unix(path) => write!(f, "unix:{}", path.display()),
             Listen::Systemd(name) => write!(f, "systemd:{name}"),
-        }
-    }
-}
-
-/// Something that a user of the HTTP interface may be allowed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Permission {
-    ViewLive,
-    ViewRecordings,
-}
-
-impl Permission {
-    pub const ALL: [Permission; 2] = [Permission::ViewLive, Permission::ViewRecordings];
-
-    /// The word used in the configuration.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Permission::ViewLive => "view_live",
-            Permission::ViewRecordings => "view_recordings",
         }
     }
 }

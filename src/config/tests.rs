@@ -28,7 +28,10 @@ fn the_sample_file_is_good_and_says_what_the_defaults_are() {
     assert_eq!(camera.name, "driveway");
     let main = camera.main.as_ref().unwrap();
     assert_eq!(main.retain.bytes, Some(500_000_000_000));
-    assert_eq!(config.http[0].allow_unauthenticated, Permission::ALL);
+    assert_eq!(
+        config.http[0].allow_unauthenticated,
+        Permission::OF_VISITORS
+    );
 
     // With every line in force that is off, it is still good, and the defaults are true.
     let all_on: String = text
@@ -94,6 +97,20 @@ fn unknown_keys_are_named_with_line_and_mend() {
         wrong("[[http]]\nlisten = \"127.0.0.1:80\"\nzzz = 1\n"),
         "/etc/nvr.toml:5:1: unknown key `zzz` in [[http]]; there are listen, allow_unauthenticated"
     );
+}
+
+#[test]
+fn without_signing_in_one_may_watch_at_most() {
+    let allow = |what: &str| {
+        wrong(&format!(
+            "[[http]]\nlisten = \"[::]:80\"\nallow_unauthenticated = [\"{what}\"]\n"
+        ))
+    };
+    for beyond in ["administer", "configure", "export", "update_signals"] {
+        let told = allow(beyond);
+        assert!(told.contains("view_live"), "{told}");
+        assert!(told.contains(beyond), "{told}");
+    }
 }
 
 #[test]
