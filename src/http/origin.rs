@@ -192,3 +192,226 @@ fn parse_port(text: Option<&str>) -> Option<Option<u16>> {
         Some(_) => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::{Connection, Step};
+    use crate::time::Now;
+
+    fn request(head: &str) -> Request {
+        let bytes = format!("{head}\r\n\r\n")
+            .replace('\n', "\r\n")
+            .replace("\r\r", "\r");
+        match Connection::new(Now::default()).receive(Now::default(), bytes.as_bytes()) {
+            Step::Answer(r) => r,
+            other => panic!("{head}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn hosts_that_nobody_outside_can_point_here() {
+        let names = Names::new(["NVR.example.org", "cams.example.com."]);
+        for host in [
+            "192.168.1.5",
+            "192.168.1.5:8080",
+            "[::1]",
+            "[fe80::1]:80",
+            "[2001:db8::1]:",
+            "localhost",
+            "LOCALHOST:1",
+            "raspberrypi",
+            "raspberrypi.local.",
+            "a.b.local:80",
+            "nvr.home.arpa",
+            "nvr.internal",
+            "x.localhost",
+            "nvr.example.org",
+            "Nvr.Example.Org.:443",
+            "cams.example.com",
+        ] {
+            assert!(names.allow(host), "{host}");
+        }
+        for host in [
+            "",
+            ":80",
+            ".",
+            "evil.example",
+            "example.org",
+            "x.nvr.example.org",
+            "nvr.example.org.evil.example",
+            "192.168.1.5.evil.example",
+            "evil.notlocal",
+            "local.evil.example",
+            "user@localhost",
+            "localhost:80:80",
+            "localhost:99999",
+            "localhost:+80",
+            "local host",
+            "localhost/x",
+            "[::1",
+            "[::1]x",
+            "[localhost]",
+            "[::1%25eth0]",
+            "n\u{e4}me",
+        ] {
+            assert!(!names.allow(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn pages_of_other_sites_change_nothing() {
+        let ok = Ok(());
+        let no = Err(Refused::Origin);
+        for (head, tls, expected) in [
+            (
+                "GET / HTTP/1.1\nHost: nvr\nOrigin: http://evil.example",
+                false,
+                ok,
+            ),
+            ("POST / HTTP/1.1\nHost: nvr\nOrigin: http://nvr", false, ok),
+            (
+                "POST / HTTP/1.1\nHost: nvr:80\nOrigin: http://NVR",
+                false,
+                ok,
+            ),
+            (
+                "POST / HTTP/1.1\nHost: nvr\nOrigin: http://nvr:80",
+                false,
+                ok,
+            ),
+            (
+                "POST / HTTP/1.1\nHost: [::1]:8\nOrigin: http://[0::1]:8",
+                false,
+                ok,
+            ),
+            ("POST / HTTP/1.1\nHost: nvr\nOrigin: https://nvr", true, ok),
+            ("POST / HTTP/1.1\nHost: nvr\nOrigin: https://nvr", false, ok),
+            ("POST / HTTP/1.1\nHost: nvr\nOrigin: http://nvr", true, no),
+            (
+                "POST / HTTP/1.1\nHost: nvr\nOrigin: http://nvr:81",
+                false,
+                no,
+            ),
+            (
+                "POST / HTTP/1.1\nHost: nvr:8080\nOrigin: http://nvr",
+                false,
+                no,
+            ),
+            (
+                "POST / HTTP/1.1\nHost: nvr\nOrigin: http://evil.example",
+                false,
+                no,
+            ),
+            (
+                "POST / HTTP/1.1\nHost: nvr\nOrigin: http://nvr.evil.example",
+                false,
+                no,
+            ),
+            (
+                "POST / HTTP/1.1\nHost: nvr\nOrigin: http://nvr http://nvr",
+                false,
+                no,
+            ),
+            ("POST / HTTP/1.1\nHost: nvr\nOrigin: ws://nvr", false, no),
+            (
+                "POST / HTTP/1.1\nHost: nvr\nOrigin: http://u@nvr",
+                false,
+                no,
+            ),
+            ("POST / HTTP/1.1\nHost: nvr\nOrigin: http://nvr/", false, no),
+            ("POST / HTTP/1.1\nHost: nvr\nOrigin: null", false, no),
+            ("POST / HTTP/1.1\nHost: nvr\nOrigin:", false, no),
+            ("POST / HTTP/1.1\nHost: nvr\nOrigin: \u{ff}", false, no),
+            ("POST / HTTP/1.0\nOrigin: http://nvr", false, no),
+            ("POST / HTTP/1.1\nHost: nvr", false, ok),
+            (
+                "POST / HTTP/1.1\nHost: nvr\nSec-Fetch-Site: same-origin",
+                false,
+                ok,
+            ),
+            (
+                "POST / HTTP/1.1\nHost: nvr\nSec-Fetch-Site: none",
+                false,
+                ok,
+            ),
+            (
+                "POST / HTTP/1.1\nHost: nvr\nSec-Fetch-Site: same-site",
+                false,
+                no,
+            ),
+            (
+                "DELETE / HTTP/1.1\nHost: nvr\nSec-Fetch-Site: cross-site",
+                false,
+                no,
+            ),
+            (
+                "GET / HTTP/1.1\nHost: nvr\nUpgrade: websocket\nOrigin: http://evil.example",
+                false,
+                no,
+            ),
+            (
+                "GET / HTTP/1.1\nHost: nvr\nUpgrade: websocket\nOrigin: http://nvr",
+                false,
+                ok,
+            ),
+            ("GET / HTTP/1.1\nHost: nvr\nUpgrade: websocket", false, ok),
+            ("GET / HTTP/1.0\n", false, ok),
+            (
+                "GET / HTTP/1.1\nHost: evil.example",
+                false,
+                Err(Refused::Host),
+            ),
+            (
+                "GET / HTTP/1.1\nHost: evil.example\nX-Forwarded-Host: nvr",
+                false,
+                Err(Refused::Host),
+            ),
+        ] {
+            let r = request(head.trim_end());
+            let site = Site::of(&r, tls, false);
+            assert_eq!(site.check(&r, &Names::default()), expected, "{head}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_is_believed_only_if_it_is_ours_and_only_its_own_word() {
+        let r = request(
+            "POST / HTTP/1.1\nHost: 10.0.0.2:8080\nOrigin: https://nvr.example.org\n\
+             X-Forwarded-Host: evil.example, nvr.example.org\nX-Forwarded-Proto: http\n\
+             X-Forwarded-Proto: https\nX-Forwarded-For: 6.6.6.6, 203.0.113.7",
+        );
+        let names = Names::new(["nvr.example.org"]);
+        let site = Site::of(&r, false, true);
+        assert_eq!(
+            site,
+            Site {
+                https: true,
+                host: Some("nvr.example.org"),
+                forwarded_for: Some("203.0.113.7".parse().unwrap()),
+            }
+        );
+        assert_eq!(site.check(&r, &names), Ok(()));
+        let site = Site::of(&r, false, false);
+        assert_eq!((site.https, site.host), (false, Some("10.0.0.2:8080")));
+        assert_eq!(site.forwarded_for, None);
+        assert_eq!(site.check(&r, &names), Err(Refused::Origin));
+        for (told, expected) in [
+            ("[2001:db8::1]:4711", Some("2001:db8::1")),
+            ("2001:db8::1", Some("2001:db8::1")),
+            ("192.0.2.1:4711", Some("192.0.2.1")),
+            ("unknown", None),
+            ("192.0.2.1, ", Some("192.0.2.1")),
+        ] {
+            let r = request(&format!(
+                "GET / HTTP/1.1\nHost: nvr\nX-Forwarded-For: {told}"
+            ));
+            let client = Site::of(&r, false, true).forwarded_for;
+            assert_eq!(
+                client.map(|ip| ip.to_string()).as_deref(),
+                expected,
+                "{told}"
+            );
+        }
+    }
+}

@@ -301,3 +301,295 @@ fn parts(ranges: &[Range<u64>], boundary: &str, content_type: &str, len: u64) ->
     pieces.push(Piece::Bytes(end.into_bytes()));
     pieces
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::Headers;
+    use rand_core::{RngCore, SeedableRng};
+    use rand_pcg::Pcg32;
+
+    const ETAG: &str = "\"v1,a\"";
+
+    fn request(method: Method, fields: &[(&str, &str)]) -> Request {
+        let mut headers = Headers::default();
+        for (name, value) in fields {
+            headers.push(name, value.as_bytes());
+        }
+        Request {
+            method,
+            path: "/".to_owned(),
+            query: String::new(),
+            headers,
+            body: Vec::new(),
+            http_1_1: true,
+        }
+    }
+
+    fn get(fields: &[(&str, &str)]) -> Selection {
+        select(&request(Method::Get, fields), ETAG, 1000)
+    }
+
+    #[test]
+    fn ranges() {
+        use Selection::*;
+        let many = |n: u64| {
+            (0..n)
+                .map(|i| format!("{}-{}", 10 * i, 10 * i))
+                .collect::<Vec<_>>()
+                .join(",")
+        };
+        let (most, too_many) = (format!("bytes={}", many(16)), format!("bytes={}", many(17)));
+        for (field, expected) in [
+            ("bytes=0-0", Single(0..1)),
+            ("bytes=0-", Single(0..1000)),
+            ("bytes=999-", Single(999..1000)),
+            ("bytes=5-99999", Single(5..1000)),
+            ("bytes=-1", Single(999..1000)),
+            ("bytes=-5000", Single(0..1000)),
+            ("BYTES = 1-2", Single(1..3)),
+            ("bytes=0-18446744073709551615", Single(0..1000)),
+            ("bytes=0-99999999999999999999999", Single(0..1000)),
+            ("bytes=99999999999999999999999-", NotSatisfiable),
+            ("bytes=1000-", NotSatisfiable),
+            ("bytes=1000-2000,5000-", NotSatisfiable),
+            ("bytes=-0", NotSatisfiable),
+            ("bytes=-0, 1-2", Single(1..3)),
+            ("bytes=1-2, 2000-", Single(1..3)),
+            ("bytes=1-2, 7-8", Multipart(vec![1..3, 7..9])),
+            ("bytes=7-8 ,\t,1-2,", Multipart(vec![7..9, 1..3])),
+            (
+                "bytes=500-, 0-9, 5-20, -100",
+                Multipart(vec![500..1000, 0..21]),
+            ),
+            ("bytes=0-4,5-9", Single(0..10)),
+            ("bytes=0-4,0-4,0-4", Single(0..5)),
+            // No ranges at all.
+            ("bytes=", Whole),
+            ("bytes=,", Whole),
+            ("bytes", Whole),
+            ("bytes 0-1", Whole),
+            ("seconds=0-1", Whole),
+            ("bytes=2-1", Whole),
+            ("bytes=0-1,2-1", Whole),
+            ("bytes=-", Whole),
+            ("bytes=1", Whole),
+            ("bytes=a-b", Whole),
+            ("bytes=+1-2", Whole),
+            ("bytes=1--2", Whole),
+            ("bytes=1 - 2", Whole),
+            ("bytes=0x1-2", Whole),
+            (&too_many, Whole),
+        ] {
+            assert_eq!(get(&[("Range", field)]), expected, "{field}");
+        }
+        let Multipart(ranges) = get(&[("Range", &most)]) else {
+            panic!()
+        };
+        assert_eq!(ranges.len(), RANGES);
+        // Nothing of nothing.
+        for (field, expected) in [("bytes=0-", NotSatisfiable), ("bytes=-5", Whole)] {
+            let r = request(Method::Get, &[("Range", field)]);
+            assert_eq!(select(&r, ETAG, 0), expected);
+        }
+    }
+
+    #[test]
+    fn conditions() {
+        use Selection::*;
+        let range = ("Range", "bytes=0-1");
+        let single = || Single(0..2);
+        for (method, fields, expected) in [
+            (Method::Get, vec![], Whole),
+            (Method::Head, vec![range], Whole),
+            (Method::Get, vec![range, ("If-Range", ETAG)], single()),
+            (Method::Get, vec![range, ("If-Range", "\"v2\"")], Whole),
+            (Method::Get, vec![range, ("If-Range", "W/\"v1,a\"")], Whole),
+            (
+                Method::Get,
+                vec![range, ("If-Range", "Sun, 06 Nov 1994 08:49:37 GMT")],
+                Whole,
+            ),
+            (Method::Get, vec![("If-None-Match", ETAG)], NotModified),
+            (Method::Head, vec![("If-None-Match", "*")], NotModified),
+            (
+                Method::Get,
+                vec![("If-None-Match", "\"x\" , W/\"v1,a\"")],
+                NotModified,
+            ),
+            (
+                Method::Get,
+                vec![("If-None-Match", "\"x\""), ("If-None-Match", ETAG)],
+                NotModified,
+            ),
+            (
+                Method::Get,
+                vec![("If-None-Match", "\"v1\", \"a\""), range],
+                single(),
+            ),
+            (Method::Get, vec![("If-None-Match", "v1,a")], Whole),
+            (Method::Get, vec![("If-None-Match", "\"v1,a")], Whole),
+            (
+                Method::Get,
+                vec![("If-None-Match", ETAG), range],
+                NotModified,
+            ),
+            (
+                Method::Put,
+                vec![("If-None-Match", "*")],
+                PreconditionFailed,
+            ),
+            (Method::Put, vec![("If-Match", ETAG)], Whole),
+            (Method::Get, vec![("If-Match", "*"), range], single()),
+            (
+                Method::Get,
+                vec![("If-Match", "W/\"v1,a\""), range],
+                PreconditionFailed,
+            ),
+            (Method::Get, vec![("If-Match", "\"x\"")], PreconditionFailed),
+            (Method::Get, vec![("If-Match", "")], PreconditionFailed),
+            (
+                Method::Get,
+                vec![("If-Match", "\"x\""), ("If-None-Match", ETAG)],
+                PreconditionFailed,
+            ),
+            (
+                Method::Get,
+                vec![("If-Modified-Since", "Sun, 06 Nov 2094 08:49:37 GMT")],
+                Whole,
+            ),
+            (
+                Method::Get,
+                vec![("If-Unmodified-Since", "Sun, 06 Nov 1994 08:49:37 GMT")],
+                Whole,
+            ),
+        ] {
+            assert_eq!(
+                select(&request(method, &fields), ETAG, 1000),
+                expected,
+                "{fields:?}"
+            );
+        }
+    }
+
+    /// Random lists against a model that marks bytes: what is sent is what was asked for, once, and
+    /// the plan's lengths and part heads are true.
+    #[test]
+    fn what_is_sent_is_what_was_asked_for() {
+        let (mut multiparts, mut singles, mut none) = (0, 0, 0);
+        for seed in 0..3000 {
+            let mut rng = Pcg32::seed_from_u64(seed);
+            let len = u64::from(rng.next_u32() % 40) + 1;
+            let mut wanted = vec![false; len as usize];
+            let mut specs = Vec::new();
+            for _ in 0..=rng.next_u32() % 8 {
+                let a = u64::from(rng.next_u32() % 60);
+                let b = a + u64::from(rng.next_u32() % 6);
+                let (spec, range) = match rng.next_u32() % 4 {
+                    0 => (format!("-{}", a % 9), len.saturating_sub(a % 9)..len),
+                    1 if a > 20 => (format!("{a}-"), a..len),
+                    _ => (format!("{a}-{b}"), a..b + 1),
+                };
+                specs.push(spec);
+                for (i, w) in wanted.iter_mut().enumerate() {
+                    *w |= range.contains(&(i as u64));
+                }
+            }
+            let field = format!("bytes={}", specs.join(","));
+            let request = request(Method::Get, &[("Range", &field)]);
+            let plan = plan(
+                &request,
+                &Representation {
+                    etag: ETAG,
+                    len,
+                    content_type: "video/mp4".into(),
+                },
+            );
+            let mut sent = vec![false; len as usize];
+            let mut total = 0;
+            let mut ranges = 0;
+            let mut text = Vec::new();
+            for piece in &plan.pieces {
+                match piece {
+                    Piece::Bytes(b) => {
+                        total += b.len() as u64;
+                        text.extend_from_slice(b);
+                    }
+                    Piece::Range(r) => {
+                        assert!(!r.is_empty() && r.end <= len, "{field}");
+                        total += r.end - r.start;
+                        ranges += 1;
+                        for i in r.clone() {
+                            assert!(!sent[i as usize], "{field}: byte {i} twice");
+                            sent[i as usize] = true;
+                        }
+                    }
+                }
+            }
+            assert_eq!(sent, wanted, "{field} of {len}");
+            match plan.head.status {
+                Status::RangeNotSatisfiable => {
+                    none += 1;
+                    assert_eq!(
+                        plan.head.get("content-range"),
+                        Some(&*format!("bytes */{len}"))
+                    );
+                    assert_eq!(plan.size, BodySize::None);
+                    continue;
+                }
+                Status::PartialContent if ranges == 1 => {
+                    singles += 1;
+                    assert!(text.is_empty() && plan.head.get("content-range").is_some());
+                    assert_eq!(plan.head.get("content-type"), Some("video/mp4"));
+                }
+                Status::PartialContent => {
+                    multiparts += 1;
+                    let boundary = boundary(ETAG);
+                    let text = String::from_utf8(text).unwrap();
+                    assert_eq!(
+                        text.matches(&format!("\r\n--{boundary}\r\n")).count(),
+                        ranges
+                    );
+                    assert!(text.ends_with(&format!("\r\n--{boundary}--\r\n")));
+                    assert_eq!(text.matches(&format!("/{len}\r\n\r\n")).count(), ranges);
+                    assert!(plan.head.get("content-range").is_none());
+                }
+                other => panic!("{field}: {other:?}"),
+            }
+            assert_eq!(plan.size, BodySize::Known(total), "{field}");
+        }
+        assert!(
+            multiparts > 500 && singles > 300 && none > 50,
+            "{multiparts} {singles} {none}"
+        );
+    }
+
+    #[test]
+    fn a_multipart_body_as_it_is_sent() {
+        let r = request(Method::Get, &[("Range", "bytes=900-, 0-1")]);
+        let representation = Representation {
+            etag: "\"e\"",
+            len: 5_000_000_000,
+            content_type: "text/plain".into(),
+        };
+        let plan = plan(&r, &representation);
+        let b = boundary("\"e\"");
+        let head = |range| {
+            format!(
+                "\r\n--{b}\r\nContent-Type: text/plain\r\nContent-Range: bytes {range}/5000000000\r\n\r\n"
+            )
+        };
+        assert_eq!(
+            plan.pieces,
+            [
+                Piece::Bytes(head("900-4999999999").into_bytes()),
+                Piece::Range(900..5_000_000_000),
+                Piece::Bytes(head("0-1").into_bytes()),
+                Piece::Range(0..2),
+                Piece::Bytes(format!("\r\n--{b}--\r\n").into_bytes()),
+            ]
+        );
+        let content_type = plan.head.get("content-type").unwrap();
+        assert_eq!(content_type, format!("multipart/byteranges; boundary={b}"));
+    }
+}

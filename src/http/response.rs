@@ -253,6 +253,13 @@ impl ResponseHead {
         }
         out.push_str(match (status, keep_alive) {
             (Status::SwitchingProtocols, _) => "Connection: Upgrade\r\nUpgrade: websocket\r\n",
+            // RFC 9110 section 15.5.22: it tells what to upgrade to.
+            (Status::UpgradeRequired, true) => {
+                "Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n"
+            }
+            (Status::UpgradeRequired, false) => {
+                "Connection: close, Upgrade\r\nUpgrade: websocket\r\n"
+            }
             (_, true) => "Connection: keep-alive\r\n",
             (_, false) => "Connection: close\r\n",
         });

@@ -63,8 +63,7 @@ impl Handshake {
             return Err(Response::text(
                 Status::UpgradeRequired,
                 "this is to be had over a WebSocket only",
-            )
-            .field("Upgrade", "websocket"));
+            ));
         }
         if request.header("sec-websocket-version") != Some("13") {
             return Err(Response::text(
@@ -377,5 +376,273 @@ impl Endpoint {
     fn end(&mut self, reaction: &mut Reaction) {
         self.ended = true;
         reaction.close = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::Headers;
+    use tungstenite::protocol::frame::Frame;
+
+    const NOW: Monotonic = Monotonic(1_000_000_000);
+
+    fn request(method: Method, http_1_1: bool, fields: &[(&str, &str)]) -> Request {
+        let mut headers = Headers::default();
+        for (name, value) in fields {
+            headers.push(name, value.as_bytes());
+        }
+        Request {
+            method,
+            path: "/live".to_owned(),
+            query: String::new(),
+            headers,
+            body: Vec::new(),
+            http_1_1,
+        }
+    }
+
+    /// A frame as a client sends it.
+    fn client_frame(opcode: OpCode, is_final: bool, payload: &[u8]) -> Vec<u8> {
+        let header = FrameHeader {
+            is_final,
+            opcode,
+            mask: Some([1, 2, 3, 4]),
+            ..FrameHeader::default()
+        };
+        let frame = Frame::from_payload(header, payload.to_vec().into());
+        let mut out = Vec::new();
+        frame.format(&mut out).unwrap();
+        out
+    }
+
+    fn text(payload: &str) -> Vec<u8> {
+        client_frame(OpCode::Data(Data::Text), true, payload.as_bytes())
+    }
+
+    fn ping(payload: &[u8]) -> Vec<u8> {
+        client_frame(OpCode::Control(Control::Ping), true, payload)
+    }
+
+    fn close_frame(code: u16) -> Vec<u8> {
+        client_frame(OpCode::Control(Control::Close), true, &code.to_be_bytes())
+    }
+
+    /// The code of a close frame of ours that is all of `bytes`.
+    fn close_code(bytes: &[u8]) -> Option<u16> {
+        let [0x88, len, a, b, sentence @ ..] = bytes else {
+            return None;
+        };
+        assert_eq!(usize::from(*len), 2 + sentence.len());
+        std::str::from_utf8(sentence).unwrap();
+        Some(u16::from_be_bytes([*a, *b]))
+    }
+
+    #[test]
+    fn the_handshake_of_the_standard_and_those_that_are_refused() {
+        let good = [
+            ("Upgrade", "h2c, WebSocket"),
+            ("Connection", "keep-alive, upgrade"),
+            ("Sec-WebSocket-Version", "13"),
+            ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ];
+        // RFC 6455 section 1.3.
+        let handshake = Handshake::check(&request(Method::Get, true, &good)).unwrap();
+        assert_eq!(handshake.accept(), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        let refused = |r: &Request| Handshake::check(r).unwrap_err().head.status.code();
+        assert_eq!(refused(&request(Method::Post, true, &good)), 400);
+        assert_eq!(refused(&request(Method::Get, false, &good)), 400);
+        for (i, value, code) in [
+            (0, "h2c", 426),
+            (1, "keep-alive", 426),
+            (2, "8", 426),
+            (2, "", 426),
+            (3, "", 400),
+            (3, "dGhlIHNhbXBsZSBub25jZQ", 400),
+            (3, "dGhlIHNhbXBsZSBub25jZQ==dGhl", 400),
+            (3, "c2hvcnQ=", 400),
+        ] {
+            let mut fields = good;
+            fields[i].1 = value;
+            assert_eq!(
+                refused(&request(Method::Get, true, &fields)),
+                code,
+                "{fields:?}"
+            );
+        }
+    }
+
+    /// tungstenite's client reads what was encoded once for all viewers.
+    #[test]
+    fn messages_for_many_arrive_at_each() {
+        for len in [0, 1, 100, 125, 126, 65_535, 65_536, 300_000] {
+            let media = vec![7; len];
+            let (first, second) = media.split_at(len / 3);
+            let fields = [
+                ("Content-Type", "video/mp4; codecs=\"avc1\""),
+                ("X-Runs", "a\r\nb"),
+            ];
+            let shared = encode_binary(&fields, &[first, second]);
+            let mut stream = shared.clone();
+            stream.extend(encode_text("{\"type\":\"drop\"}"));
+            let mut output = Vec::new();
+            let mut pipe = Pipe {
+                input: &stream,
+                output: &mut output,
+            };
+            let mut client = WebSocketContext::new(Role::Client, None);
+            let expected = "Content-Type: video/mp4; codecs=\"avc1\"\r\nX-Runs: a  b\r\n\r\n";
+            let expected = [expected.as_bytes(), &media].concat();
+            assert_eq!(client.read(&mut pipe).unwrap(), Incoming::binary(expected));
+            let text = client.read(&mut pipe).unwrap();
+            assert_eq!(text, Incoming::text("{\"type\":\"drop\"}"));
+            assert!(pipe.input.is_empty());
+        }
+    }
+
+    #[test]
+    fn messages_come_whole_however_they_are_cut() {
+        let mut stream = text("one");
+        stream.extend(client_frame(OpCode::Data(Data::Binary), false, b"tw"));
+        stream.extend(ping(b"are you there"));
+        stream.extend(client_frame(OpCode::Data(Data::Continue), true, b"o"));
+        stream.extend(text(&"x".repeat(MESSAGE_BYTES)));
+        for cut in [1, 2, 7, 1000, usize::MAX] {
+            let mut e = Endpoint::new(NOW);
+            let (mut messages, mut send) = (Vec::new(), Vec::new());
+            for piece in stream.chunks(cut) {
+                let mut reaction = e.receive(NOW, piece);
+                assert!(!reaction.close);
+                messages.append(&mut reaction.messages);
+                send.append(&mut reaction.send);
+            }
+            assert_eq!(
+                messages,
+                [
+                    Message::Text("one".to_owned()),
+                    Message::Binary(b"two".to_vec()),
+                    Message::Text("x".repeat(MESSAGE_BYTES)),
+                ]
+            );
+            assert_eq!(send, b"\x8a\x0dare you there");
+            assert!(e.is_open());
+        }
+    }
+
+    #[test]
+    fn what_the_standard_forbids_ends_the_connection_with_its_code() {
+        let data = OpCode::Data;
+        let long = text(&"x".repeat(MESSAGE_BYTES + 1));
+        let mut in_parts = client_frame(data(Data::Text), false, &[b'x'; MESSAGE_BYTES]);
+        in_parts.extend(client_frame(data(Data::Continue), true, b"x"));
+        let huge = [
+            0x82, 0xff, 0x7f, 255, 255, 255, 255, 255, 255, 255, 1, 2, 3, 4,
+        ];
+        for (what, bytes, code) in [
+            ("unmasked", encode_text("x"), 1002),
+            ("reserved bit", vec![0xc1, 0x80, 1, 2, 3, 4], 1002),
+            ("unknown opcode", vec![0x83, 0x80, 1, 2, 3, 4], 1002),
+            ("unknown control", vec![0x8b, 0x80, 1, 2, 3, 4], 1002),
+            ("control in parts", vec![0x09, 0x80, 1, 2, 3, 4], 1002),
+            ("long ping", ping(&[0; 126]), 1002),
+            (
+                "continues nothing",
+                client_frame(data(Data::Continue), true, b"x"),
+                1002,
+            ),
+            (
+                "close of one byte",
+                client_frame(OpCode::Control(Control::Close), true, b"x"),
+                1002,
+            ),
+            (
+                "not UTF-8",
+                client_frame(data(Data::Text), true, b"\xff"),
+                1007,
+            ),
+            ("too long", long, 1009),
+            ("too long in parts", in_parts, 1009),
+            ("8 EiB", huge.to_vec(), 1009),
+            ("too many", text("x").repeat(MESSAGES + 1), 1008),
+        ] {
+            let mut e = Endpoint::new(NOW);
+            let reaction = e.receive(NOW, &bytes);
+            assert!(reaction.close, "{what}");
+            assert_eq!(
+                close_code(&reaction.send),
+                Some(code),
+                "{what}: {:?}",
+                reaction.send
+            );
+            assert!(reaction.messages.len() <= MESSAGES);
+            assert!(!e.is_open());
+            assert_eq!(e.next_timeout(), None);
+            assert_eq!(e.receive(NOW, &text("more")), Reaction::default());
+            assert_eq!(e.close(NOW, Reason::Done, ""), b"");
+        }
+    }
+
+    #[test]
+    fn either_end_may_close_and_the_other_answers() {
+        let mut e = Endpoint::new(NOW);
+        let reaction = e.receive(NOW, &close_frame(1001));
+        assert_eq!(
+            (close_code(&reaction.send), reaction.close),
+            (Some(1001), true)
+        );
+
+        let mut e = Endpoint::new(NOW);
+        let long = "\u{e9}".repeat(200);
+        assert_eq!(
+            close_code(&e.close(NOW, Reason::GoingAway, &long)),
+            Some(1001)
+        );
+        assert!(!e.is_open());
+        assert_eq!(e.close(NOW, Reason::Failed, "again"), b"");
+        // What was under way may still come; pings are answered no more.
+        let reaction = e.receive(NOW, &[text("late"), ping(b"")].concat());
+        assert_eq!(reaction.messages, [Message::Text("late".to_owned())]);
+        assert_eq!((&reaction.send[..], reaction.close), (&b""[..], false));
+        let reaction = e.receive(NOW, &close_frame(1001));
+        assert_eq!((&reaction.send[..], reaction.close), (&b""[..], true));
+
+        let mut e = Endpoint::new(NOW);
+        e.close(NOW, Reason::Done, "");
+        assert_eq!(e.next_timeout(), Some(NOW + CLOSE_LIMIT));
+        assert!(!e.handle_timeout(NOW).close);
+        assert!(e.handle_timeout(NOW + CLOSE_LIMIT).close);
+        assert_eq!(e.next_timeout(), None);
+    }
+
+    #[test]
+    fn a_client_is_asked_for_signs_of_life_and_given_up_without() {
+        let mut e = Endpoint::new(NOW);
+        let mut pings = 0;
+        let ended = loop {
+            let now = e.next_timeout().unwrap();
+            let reaction = e.handle_timeout(now);
+            if reaction.close {
+                break now;
+            }
+            assert_eq!(reaction.send, [0x89, 0]);
+            pings += 1;
+            if pings == 2 {
+                // Any byte is a sign.
+                e.receive(now, &text("x")[..1]);
+            }
+        };
+        assert_eq!(pings, 4);
+        assert_eq!(ended, NOW + 2 * PING_INTERVAL + SILENCE_LIMIT);
+    }
+
+    #[test]
+    fn pings_of_a_client_that_does_not_read_are_answered_for_a_while() {
+        let mut e = Endpoint::new(NOW);
+        let reaction = e.receive(NOW, &ping(&[1; 125]).repeat(500));
+        assert_eq!(reaction.send.len(), PONGS_UNSENT * 127);
+        assert!(!reaction.close);
+        assert_eq!(e.receive(NOW, &ping(b"x")).send, b"");
+        e.sent();
+        assert_eq!(e.receive(NOW, &ping(b"x")).send, b"\x8a\x01x");
     }
 }
