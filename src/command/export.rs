@@ -11,10 +11,11 @@ use crate::ConfigArgs;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use moonfire_nvr::db::{self, Database, Dir, Mode, Snapshot, Stream, StreamKind};
+use moonfire_nvr::db::{After, MAX_INDEXES, MAX_SUMMARIES, Which};
 use moonfire_nvr::mp4::{self, Piece, Segment};
 use moonfire_nvr::recording::real_directory::RealDirectory;
 use moonfire_nvr::recording::recovery::{AttachError, Committed, read_marker, read_uncommitted};
-use moonfire_nvr::recording::{DirId, DirIdentity, Gap, Recording};
+use moonfire_nvr::recording::{DirId, DirIdentity, Gap, Place, RecordingId, Summary};
 use moonfire_nvr::time::{Duration90k, Wall90k};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -96,22 +97,24 @@ pub fn run(args: Export) -> Result<Exit, Failure> {
         },
         span: span::parse(&args.from, &args.to, zone).map_err(Failure::Usage)?,
     };
-    let db = Database::open(&config.db_dir, Mode::ReadOnly, 0)?;
+    let mut db = Database::open(&config.db_dir, Mode::ReadOnly, 0)?;
     let snapshot = db.snapshot()?;
     let stream = find_stream(&snapshot, &wish).map_err(Failure::Usage)?;
-    let found = find(&db, &snapshot, stream, &wish.span)?;
+    let found = find(&mut db, &snapshot, stream, &wish.span)?;
     for note in &found.notes {
         eprintln!("{note}");
     }
     if found.recordings.is_empty() {
         return Err(Failure::Failed(nothing(&db, &found, stream, &wish, zone)?));
     }
-    let sources = locate(&snapshot, found.recordings).map_err(Failure::Failed)?;
-    drop(db); // A reader that stays keeps the recorder from tidying up its database.
+    let sources = locate(&snapshot, &found.recordings).map_err(Failure::Failed)?;
     let interval = Duration90k(config.sync_interval.as_millis() as i64 * 90);
     let synced = span::wall(Timestamp::now()) - interval - NOT_YET;
-    let plan = Plan::new(&wish.span, sources, &found.gaps, synced).map_err(Failure::Failed)?;
-    plan.save(&args.output, args.force)
+    let mut indexes = Indexes::new(&db, found.indexes);
+    let sources: Vec<_> = sources.into_iter().zip(found.recordings).collect();
+    let plan = Plan::new(&wish.span, sources, &found.gaps, synced, &mut indexes);
+    let plan = plan.map_err(Failure::Failed)?;
+    plan.save(&args.output, args.force, indexes)
         .map_err(Failure::Failed)?;
     for line in plan.summary(zone) {
         eprintln!("{line}");
@@ -170,7 +173,9 @@ fn find_stream<'a>(snapshot: &'a Snapshot, wish: &Wish) -> Result<&'a Stream, St
 
 /// What was recorded of a span, in order of time, and where it lies.
 struct Found {
-    recordings: Vec<(DirId, Arc<Recording>)>,
+    recordings: Vec<Summary>,
+    /// The sample indexes of those that are not committed yet.
+    indexes: BTreeMap<RecordingId, Arc<[u8]>>,
     gaps: Vec<Gap>,
     /// Of what is not committed yet: the last end before the span, and the first start behind it.
     around: (Option<Wall90k>, Option<Wall90k>),
@@ -183,11 +188,38 @@ struct Found {
 /// A daemon may commit meanwhile. So the journals are read first, for what was not committed at
 /// `before`, and the database's word goes before theirs.
 fn find(
-    db: &Database,
+    db: &mut Database,
     before: &Snapshot,
     stream: &Stream,
     span: &Range<Wall90k>,
 ) -> Result<Found, db::Error> {
+    let mut found = uncommitted(before, stream, span);
+    let taken = std::mem::take(&mut found.recordings).into_iter();
+    let mut recordings: BTreeMap<RecordingId, Summary> = taken.map(|s| (s.id, s)).collect();
+    let mut after = None;
+    loop {
+        let which = Which::Overlapping {
+            span: span.clone(),
+            after,
+        };
+        let page = db.summaries(stream.id, &which, MAX_SUMMARIES)?;
+        let Some(last) = page.last() else {
+            break;
+        };
+        after = Some(After::from(last));
+        for summary in page {
+            found.indexes.remove(&summary.id);
+            recordings.insert(summary.id, summary);
+        }
+    }
+    found.recordings = recordings.into_values().collect();
+    found.recordings.sort_by_key(|s| s.start);
+    found.gaps = db.gaps(stream.id, span)?;
+    Ok(found)
+}
+
+/// What the journals have of the span.
+fn uncommitted(before: &Snapshot, stream: &Stream, span: &Range<Wall90k>) -> Found {
     let committed = BTreeMap::from([(
         stream.id,
         Committed {
@@ -195,57 +227,100 @@ fn find(
             chain_hash: stream.last_chain_hash,
         },
     )]);
-    let mut notes = Vec::new();
-    let mut found = BTreeMap::new();
+    let mut found = Found {
+        recordings: Vec::new(),
+        indexes: BTreeMap::new(),
+        gaps: Vec::new(),
+        around: (None, None),
+        notes: Vec::new(),
+    };
     for dir in before.dirs.iter().filter(|d| d.attached_before) {
         let identity = identity(before, dir);
-        match read_uncommitted(&RealDirectory::new(&dir.path), &identity, &committed) {
-            Ok(recordings) => found.extend(recordings.into_iter().map(|r| (r.id, (dir.id, r)))),
-            Err(e) => notes.push(format!(
-                "{}: {e}; what is being recorded there is left out",
-                dir.path.display()
-            )),
+        let recordings =
+            match read_uncommitted(&RealDirectory::new(&dir.path), &identity, &committed) {
+                Ok(recordings) => recordings,
+                Err(e) => {
+                    found.notes.push(format!(
+                        "{}: {e}; what is being recorded there is left out",
+                        dir.path.display()
+                    ));
+                    continue;
+                }
+            };
+        for r in recordings {
+            let (start, end) = (r.start, r.start + r.wall_duration);
+            if end <= span.start {
+                found.around.0 = found.around.0.max(Some(end));
+            } else if start >= span.end {
+                let first = found.around.1.map_or(start, |t| t.min(start));
+                found.around.1 = Some(first);
+            } else {
+                // Its place in the stream is not told by a file.
+                let place = Place {
+                    dir: dir.id,
+                    sample_entry_id: 0,
+                    prev_media_duration: Duration90k::ZERO,
+                    prev_runs: 0,
+                };
+                match Summary::of(&r, place) {
+                    Ok(summary) => {
+                        found.indexes.insert(r.id, r.index.into());
+                        found.recordings.push(summary);
+                    }
+                    Err(e) => found.notes.push(format!("recording {}: {e}", r.id)),
+                }
+            }
         }
     }
-    let uncommitted = || {
-        found
-            .values()
-            .map(|(_, r)| (r.start, r.start + r.wall_duration))
-    };
-    let around = (
-        uncommitted()
-            .map(|(_, end)| end)
-            .filter(|t| *t <= span.start)
-            .max(),
-        uncommitted()
-            .map(|(start, _)| start)
-            .filter(|t| *t >= span.end)
-            .min(),
-    );
-    found.retain(|_, (_, r)| r.start < span.end && r.start + r.wall_duration > span.start);
-    let rows = db.recordings(stream.id, span)?;
-    found.extend(rows.into_iter().map(|(dir, r)| (r.id, (dir, r))));
-    let mut recordings: Vec<(DirId, Arc<Recording>)> = found
-        .into_values()
-        .map(|(dir, r)| (dir, Arc::new(r)))
-        .collect();
-    recordings.sort_by_key(|(_, r)| r.start);
-    Ok(Found {
-        recordings,
-        gaps: db.gaps(stream.id, span)?,
-        around,
-        notes,
-    })
+    found
+}
+
+/// Sample indexes, as the file's layout and tables want them.
+struct Indexes<'a> {
+    db: &'a Database,
+    /// Those of what was not committed.
+    uncommitted: BTreeMap<RecordingId, Arc<[u8]>>,
+    /// Those that were read last.
+    batch: BTreeMap<RecordingId, Arc<[u8]>>,
+}
+
+impl Indexes<'_> {
+    fn new(db: &Database, uncommitted: BTreeMap<RecordingId, Arc<[u8]>>) -> Indexes<'_> {
+        Indexes {
+            db,
+            uncommitted,
+            batch: BTreeMap::new(),
+        }
+    }
+
+    /// The index of a recording. If it is to be read, those that `next` tells of are read with it.
+    fn get(
+        &mut self,
+        id: RecordingId,
+        next: impl FnOnce() -> Vec<RecordingId>,
+    ) -> Result<Arc<[u8]>, String> {
+        let known = |i: &Indexes| i.uncommitted.get(&id).or(i.batch.get(&id)).cloned();
+        if let Some(index) = known(self) {
+            return Ok(index);
+        }
+        let mut wanted = next();
+        if !wanted.contains(&id) {
+            wanted = vec![id];
+        }
+        let read = self.db.indexes(&wanted).map_err(|e| e.to_string())?;
+        self.batch = read
+            .into_iter()
+            .filter_map(|(id, index)| Some((id, index?)))
+            .collect();
+        known(self).ok_or_else(|| format!("recording {id}: {DELETED}"))
+    }
 }
 
 /// Where each recording's sample file is; each directory in use must be the right one.
-fn locate(
-    snapshot: &Snapshot,
-    recordings: Vec<(DirId, Arc<Recording>)>,
-) -> Result<Vec<(PathBuf, Arc<Recording>)>, String> {
+fn locate(snapshot: &Snapshot, recordings: &[Summary]) -> Result<Vec<PathBuf>, String> {
     let mut paths: BTreeMap<DirId, &Path> = BTreeMap::new();
     for dir in &snapshot.dirs {
-        let used = recordings.iter().filter(|(d, _)| *d == dir.id).count();
+        let used = recordings.iter().filter(|r| r.dir == dir.id).count();
         if used == 0 {
             continue;
         }
@@ -265,9 +340,9 @@ fn locate(
         paths.insert(dir.id, &dir.path);
     }
     recordings
-        .into_iter()
-        .map(|(dir, r)| match paths.get(&dir) {
-            Some(path) => Ok((path.join(r.id.file_name()), r)),
+        .iter()
+        .map(|r| match paths.get(&r.dir) {
+            Some(path) => Ok(path.join(r.id.file_name())),
             None => Err(format!("recording {}: its directory is not known", r.id)),
         })
         .collect()
@@ -337,24 +412,27 @@ impl Plan {
     /// span; `gaps` tell why there is nothing of the rest. What is after `synced` is not missed.
     fn new(
         span: &Range<Wall90k>,
-        recordings: Vec<(PathBuf, Arc<Recording>)>,
+        recordings: Vec<(PathBuf, Summary)>,
         gaps: &[Gap],
         synced: Wall90k,
+        indexes: &mut Indexes,
     ) -> Result<Plan, String> {
         let mut covered = Vec::with_capacity(recordings.len());
         let (mut sources, mut segments) = (Vec::new(), Vec::new());
         for (path, r) in recordings {
-            let Some(segment) = Segment::within(r.clone(), span) else {
+            let time = r.start..r.end();
+            let Some(mut segment) = Segment::within(r, span) else {
                 continue;
             };
-            covered.push(r.start..r.start + r.wall_duration);
+            if segment.needs_index() {
+                let index = indexes.get(segment.summary.id, Vec::new)?;
+                segment = segment.with_index(index);
+            }
+            covered.push(time);
             segments.push(segment);
             sources.push(path);
         }
-        let file = mp4::File::new(segments).map_err(|e| match e {
-            mp4::Error::Index { .. } => format!("{e}: the database is damaged, run `check`"),
-            e => e.to_string(),
-        })?;
+        let file = mp4::File::movie(&segments, None).map_err(|e| damaged(&e))?;
         Ok(Plan {
             file,
             sources,
@@ -363,23 +441,38 @@ impl Plan {
     }
 
     /// Writes the file under its name, or nothing.
-    fn save(&self, path: &Path, replace: bool) -> Result<(), String> {
+    fn save(&self, path: &Path, replace: bool, indexes: Indexes) -> Result<(), String> {
         let signals = Signals::new().map_err(|e| format!("cannot wait for signals: {e}"))?;
         let mut out = Output::create(path, replace)?;
-        self.write(out.file(), &|| signals.stop())?;
+        self.write(out.file(), indexes, &|| signals.stop())?;
         out.finish()
     }
 
     /// Writes the file's bytes.
-    fn write(&self, out: &mut File, stopped: &dyn Fn() -> bool) -> Result<(), String> {
-        let mut progress = Progress::new("wrote", self.file.len());
+    fn write(
+        &self,
+        out: &mut File,
+        mut indexes: Indexes,
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<(), String> {
+        let len = self.file.len();
+        let mut progress = Progress::new("wrote", len);
         let mut window = Window::new(self)?;
-        for piece in self.file.pieces(0..self.file.len()) {
+        let mut position = 0;
+        while let Some(piece) = self.file.piece(position..len) {
             if stopped() {
                 return Err("interrupted".into());
             }
+            let wanted = || self.file.indexes_wanted(position..len, MAX_INDEXES);
+            let end = position + piece.len();
             match piece {
                 Piece::Bytes(b) => {
+                    out.write_all(&b).map_err(|e| cannot_write(&e))?;
+                    progress.add(b.len() as u64);
+                }
+                Piece::Table(part) => {
+                    let index = indexes.get(part.recording, wanted)?;
+                    let b = self.file.table(&part, &index).map_err(|e| damaged(&e))?;
                     out.write_all(&b).map_err(|e| cannot_write(&e))?;
                     progress.add(b.len() as u64);
                 }
@@ -402,12 +495,13 @@ impl Plan {
                     }
                 }
             }
+            position = end;
         }
         Ok(())
     }
 
     fn problem(&self, segment: usize, problem: &str) -> String {
-        let id = self.file.segments()[segment].recording.id;
+        let id = self.file.source(segment).id;
         format!(
             "recording {id}, {}: {problem}",
             self.sources[segment].display()
@@ -416,7 +510,7 @@ impl Plan {
 
     /// Sentences for people: what was found of the span and what was not.
     fn summary(&self, zone: &TimeZone) -> Vec<String> {
-        let recordings = self.file.segments().len();
+        let recordings = self.file.segments();
         let mut lines = vec![format!(
             "{recordings} recording{}, {}, {}",
             if recordings == 1 { "" } else { "s" },
@@ -446,6 +540,14 @@ impl Plan {
 /// Copies up to `n` bytes; in the kernel, where it can: a file to a file or a pipe.
 fn copy(source: &mut File, out: &mut File, n: u64) -> io::Result<u64> {
     io::copy(&mut io::Read::take(source, n), out)
+}
+
+/// What people should do about it.
+fn damaged(e: &mp4::Error) -> String {
+    match e {
+        mp4::Error::Index { .. } => format!("{e}: the database is damaged, run `check`"),
+        e => e.to_string(),
+    }
 }
 
 fn cannot_write(e: &io::Error) -> String {

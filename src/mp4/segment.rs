@@ -1,8 +1,7 @@
-//! A span of one recording as a part of a file: which samples, what of them is shown, and its part of
-//! each sample table.
+//! A span of one recording as a part of a file: which samples, and what of them is shown.
 
 use super::Error;
-use crate::recording::Recording;
+use crate::recording::Summary;
 use crate::recording::index::{self, Sample};
 use crate::time::{Duration90k, Wall90k};
 use std::ops::Range;
@@ -11,37 +10,40 @@ use std::sync::Arc;
 /// A span of one recording to be shown.
 ///
 /// All samples needed to decode it are in the file, from the sync sample at or before its start on; what
-/// comes ahead of the start is hidden by the edit list.
+/// comes ahead of the start is hidden by an edit list, or told as [`super::File::leading_duration`].
 #[derive(Clone, Debug)]
 pub struct Segment {
-    pub recording: Arc<Recording>,
+    pub summary: Summary,
     /// Media time within the recording, from its first sample on; cut to what there is.
     pub range: Range<Duration90k>,
+    /// The recording's sample index, where [`Self::needs_index`]. Not kept beyond the layout.
+    pub index: Option<Arc<[u8]>>,
 }
 
 impl Segment {
     /// The whole of a recording.
-    pub fn whole(recording: Arc<Recording>) -> Segment {
+    pub fn whole(summary: Summary) -> Segment {
         Segment {
-            recording,
+            summary,
             range: Duration90k::ZERO..Duration90k(i64::MAX),
+            index: None,
         }
     }
 
-    /// What of `recording` lies within a span of wall time; `None` if nothing does.
+    /// What of a recording lies within a span of wall time; `None` if nothing does.
     ///
     /// A recording's media time and wall time differ by up to 500 ppm: wall time is scaled.
-    pub fn within(recording: Arc<Recording>, wall: &Range<Wall90k>) -> Option<Segment> {
-        let end = recording.start + recording.wall_duration;
-        if wall.end <= recording.start || wall.start >= end || wall.start >= wall.end {
+    pub fn within(summary: Summary, wall: &Range<Wall90k>) -> Option<Segment> {
+        let (start, end) = (summary.start, summary.end());
+        if wall.end <= start || wall.start >= end || wall.start >= wall.end {
             return None;
         }
         let to_media = |t: Wall90k| {
-            let (t, w) = ((t - recording.start).0, recording.wall_duration.0);
-            let scaled = i128::from(t) * i128::from(recording.media_duration.0) / i128::from(w);
+            let (t, w) = ((t - start).0, summary.wall_duration.0);
+            let scaled = i128::from(t) * i128::from(summary.media_duration.0) / i128::from(w);
             Duration90k(scaled as i64) // 0 < t < w, so it is within the media duration.
         };
-        let first = if wall.start <= recording.start {
+        let first = if wall.start <= start {
             Duration90k::ZERO
         } else {
             to_media(wall.start)
@@ -52,13 +54,35 @@ impl Segment {
             to_media(wall.end)
         };
         (first < last).then_some(Segment {
-            recording,
+            summary,
             range: first..last,
+            index: None,
         })
+    }
+
+    /// The same with the recording's index.
+    pub fn with_index(self, index: Arc<[u8]>) -> Segment {
+        Segment {
+            index: Some(index),
+            ..self
+        }
+    }
+
+    /// It cannot be laid out without its index: it is not the whole recording, or the sums of that are
+    /// not known.
+    pub fn needs_index(&self) -> bool {
+        let end = presentation_duration(&self.summary);
+        !end.is_some_and(|end| self.range.start <= Duration90k::ZERO && self.range.end.0 >= end)
     }
 }
 
-/// What one pass over a segment's index yields: all that the boxes need, of constant size.
+/// How long the whole recording is shown; `None` if its sums are not known.
+fn presentation_duration(s: &Summary) -> Option<i64> {
+    let reordering = s.sums?.reordering;
+    Some(reordering.map_or(s.media_duration.0, |r| r.presentation_duration_90k))
+}
+
+/// All that the boxes need of a segment, of constant size.
 ///
 /// Times are in 90 kHz units from the decoding time of the segment's first sample. Composition
 /// times are counted so that the recording's first sample has the same as its decoding time.
@@ -70,21 +94,17 @@ pub(super) struct Layout {
     pub samples: u32,
     pub sync_samples: u32,
     /// Where the samples are in the sample file: one chunk.
-    pub bytes: Range<u64>,
+    pub bytes: Range<u32>,
     /// The composition times that are shown.
     pub shown: Range<i64>,
-    /// The sum of the samples' durations as the file tells them.
-    pub media_duration: i64,
-    /// The last sample's duration, shortened (or, with reordering, stretched) so that
-    /// `media_duration` comes out.
-    pub last_duration: u32,
+    /// The sum of the samples' durations as the file tells them: the last one's is shortened (or, with
+    /// reordering, stretched) so that it comes out.
+    pub media_duration: u32,
     /// Runs of equal durations and of equal composition offsets.
-    pub stts_entries: u32,
-    pub ctts_entries: u32,
+    pub duration_runs: u32,
+    pub offset_runs: u32,
     /// Some sample is not presented in its place in decoding order.
     pub reordered: bool,
-    /// The composition offset of the recording's first sample: what all are counted from.
-    base_offset: i32,
 }
 
 /// The samples from a segment's first one on, as far as the pass has got.
@@ -102,9 +122,9 @@ struct Gathered {
     last_composition: i64,
     last_offset: i32,
     /// Runs of durations without the last sample, and the duration of the last of these runs.
-    stts_entries: u32,
+    duration_runs: u32,
     run_duration: Option<i64>,
-    ctts_entries: u32,
+    offset_runs: u32,
     reordered: bool,
 }
 
@@ -123,11 +143,11 @@ impl Gathered {
     /// Takes in the next sample; `offset` is its composition offset.
     fn add(&mut self, s: &Sample, offset: i32) {
         if self.samples > 0 && self.run_duration != Some(self.last_duration) {
-            self.stts_entries += 1;
+            self.duration_runs += 1;
             self.run_duration = Some(self.last_duration);
         }
         if self.samples == 0 || offset != self.last_offset {
-            self.ctts_entries += 1;
+            self.offset_runs += 1;
         }
         self.samples += 1;
         self.sync_samples += u32::from(s.is_sync);
@@ -143,17 +163,60 @@ impl Gathered {
 }
 
 impl Layout {
+    /// From the recording's sums if they suffice, else in one pass over its index.
     pub fn new(segment: &Segment) -> Result<Layout, Error> {
-        let recording = &segment.recording;
-        let wanted = segment.range.start.0.max(0)..segment.range.end.0;
         let refuse = |problem: String| Error::Index {
-            recording: recording.id,
+            recording: segment.summary.id,
             problem,
         };
+        if !segment.needs_index() {
+            return Layout::of_sums(&segment.summary)
+                .ok_or_else(|| refuse("its row tells of sums that cannot be".into()));
+        }
+        let Some(index) = &segment.index else {
+            return Err(refuse("its index is needed and was not given".into()));
+        };
+        Layout::of_index(segment, index)
+    }
+
+    /// A whole recording; `None` if its sums cannot be.
+    fn of_sums(s: &Summary) -> Option<Layout> {
+        let sums = s.sums?;
+        let end = presentation_duration(s)?;
+        let samples = s.video_samples;
+        let reordering = sums.reordering;
+        let layout = Layout {
+            first: 0,
+            samples,
+            sync_samples: s.video_sync_samples,
+            bytes: 0..s.sample_file_bytes,
+            shown: 0..end,
+            media_duration: u32::try_from(end).ok()?, // 13 hours: no sum of them overflows.
+            duration_runs: sums.duration_runs,
+            offset_runs: reordering.map_or(1, |r| r.offset_runs),
+            reordered: reordering.is_some(),
+        };
+        // Each sample has a byte and a unit of time.
+        let counts = [
+            layout.sync_samples,
+            layout.duration_runs,
+            layout.offset_runs,
+        ];
+        let sane = samples > 0
+            && counts.iter().all(|&n| n <= samples)
+            && layout.bytes.end >= samples
+            && layout.media_duration >= samples;
+        sane.then_some(layout)
+    }
+
+    fn of_index(segment: &Segment, index: &[u8]) -> Result<Layout, Error> {
+        let recording = segment.summary.id;
+        let wanted = segment.range.start.0.max(0)..segment.range.end.0;
+        let refuse = |problem: String| Error::Index { recording, problem };
         let mut all = Gathered::default(); // Up to the current sample.
         let mut shown = None; // Up to the last one that is shown, once others have followed it.
         let mut base_offset = 0;
-        for (sample, position) in index::samples(&recording.index).zip(0..) {
+        for (sample, position) in index::samples(index).zip(0..) {
             let s = sample.map_err(|e| refuse(e.to_string()))?;
             if position == 0 {
                 base_offset = s.composition_offset_90k;
@@ -166,7 +229,8 @@ impl Layout {
             if s.is_sync && beyond {
                 break; // What follows a sync sample is presented after it.
             }
-            if position == 0 || (s.is_sync && composition <= wanted.start) {
+            let before = s.is_sync && composition <= wanted.start;
+            if position == 0 || (before && wanted.start > 0) {
                 all = Gathered::new(position, &s);
             }
             if !beyond {
@@ -176,135 +240,92 @@ impl Layout {
             }
             all.add(&s, offset);
         }
-        // The last sample may last no time at all; it is shown nevertheless.
+        // The last sample may be presented for no time at all; it is shown nevertheless.
         let end = (all.last_decode + all.last_duration).max(all.last_composition + 1);
         let end = wanted.end.min(end);
         let g = shown.unwrap_or(all);
         if g.samples == 0 || wanted.start >= end {
-            return Err(Error::EmptySegment {
-                recording: recording.id,
-            });
+            return Err(Error::EmptySegment { recording });
         }
-        if g.bytes_end > recording.sample_file_bytes {
+        if g.bytes_end > segment.summary.sample_file_bytes {
             return Err(refuse(format!(
                 "its index tells of {} bytes, its sample file has {}",
-                g.bytes_end, recording.sample_file_bytes
+                g.bytes_end, segment.summary.sample_file_bytes
             )));
         }
-        Layout::of(&g, wanted.start..end, base_offset)
+        Layout::of(&g, wanted.start..end)
             .ok_or_else(|| refuse("it lasts longer than a recording can".into()))
     }
 
-    fn of(g: &Gathered, shown: Range<i64>, base_offset: i32) -> Option<Layout> {
+    fn of(g: &Gathered, shown: Range<i64>) -> Option<Layout> {
         // The next segment begins where this one ends. It must come after each sample's composition
         // time, also of those that are there only because samples shown refer to them.
         let media_duration = (shown.end - g.start)
             .max(g.last_composition - g.start + 1)
             .max(g.last_decode - g.start + 1);
         let last_duration = g.start + media_duration - g.last_decode;
-        u32::try_from(media_duration).ok()?; // 13 hours: no sum of them overflows.
         let differs = g.run_duration != Some(last_duration);
         Some(Layout {
             first: g.first,
             samples: g.samples,
             sync_samples: g.sync_samples,
-            bytes: u64::from(g.bytes_start)..u64::from(g.bytes_end),
+            bytes: g.bytes_start..g.bytes_end,
             shown: shown.start - g.start..shown.end - g.start,
-            media_duration,
-            last_duration: u32::try_from(last_duration).ok()?,
-            stts_entries: g.stts_entries + u32::from(differs),
-            ctts_entries: g.ctts_entries,
+            media_duration: u32::try_from(media_duration).ok()?, // As above.
+            duration_runs: g.duration_runs + u32::from(differs),
+            offset_runs: g.offset_runs,
             reordered: g.reordered,
-            base_offset,
         })
     }
 }
 
-/// A sample table, of which each segment generates its part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Table {
-    /// Decoding durations (ISO/IEC 14496-12 section 8.6.1.2).
-    Stts,
-    /// Composition offsets (section 8.6.1.3).
-    Ctts,
-    /// Sync samples (section 8.6.2), numbered from so many samples of the segments before on.
-    Stss { samples_before: u32 },
-    /// Sizes (section 8.7.3).
-    Stsz,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mp4::tests::{any_recording, segment};
+    use rand_core::SeedableRng;
 
-impl Table {
-    /// The length in bytes of a segment's part.
-    pub fn len(self, l: &Layout) -> u64 {
-        u64::from(match self {
-            Table::Stts => l.stts_entries,
-            Table::Ctts => l.ctts_entries,
-            Table::Stss { .. } => l.sync_samples,
-            Table::Stsz => l.samples,
-        }) * match self {
-            Table::Stts | Table::Ctts => 8,
-            Table::Stss { .. } | Table::Stsz => 4,
-        }
-    }
-
-    /// Generates a segment's part.
-    pub fn generate(self, segment: &Segment, l: &Layout) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.len(l) as usize);
-        let mut put = |v: u32| out.extend_from_slice(&v.to_be_bytes());
-        match self {
-            Table::Stts => runs(l.durations(segment), put),
-            // Two's complement: version 1 has signed offsets.
-            Table::Ctts => runs(l.offsets(segment).map(|o| o as u32), put),
-            Table::Stss { samples_before } => l
-                .samples(segment)
-                .zip(samples_before + 1..)
-                .filter(|(s, _)| s.is_sync)
-                .for_each(|(_, number)| put(number)),
-            Table::Stsz => l.samples(segment).for_each(|s| put(s.bytes)),
-        }
-        debug_assert_eq!(out.len() as u64, self.len(l));
-        out
-    }
-}
-
-impl Layout {
-    /// The segment's samples. The index is the one that [`Layout::new`] found in order.
-    fn samples<'a>(&self, segment: &'a Segment) -> impl Iterator<Item = Sample> + use<'a> {
-        index::samples(&segment.recording.index)
-            .map_while(Result::ok)
-            .skip(self.first as usize)
-            .take(self.samples as usize)
-    }
-
-    fn durations(&self, segment: &Segment) -> impl Iterator<Item = u32> {
-        let last = std::iter::once(self.last_duration);
-        let others = self.samples(segment).take(self.samples as usize - 1);
-        others.map(|s| s.duration_90k as u32).chain(last)
-    }
-
-    fn offsets(&self, segment: &Segment) -> impl Iterator<Item = i32> {
-        let base = self.base_offset;
-        self.samples(segment)
-            .map(move |s| s.composition_offset_90k - base)
-    }
-}
-
-/// Writes (count, value) for each run of equal values.
-fn runs(values: impl Iterator<Item = u32>, mut put: impl FnMut(u32)) {
-    let mut run: Option<(u32, u32)> = None;
-    for v in values {
-        match &mut run {
-            Some((count, value)) if *value == v => *count += 1,
-            _ => {
-                if let Some((count, value)) = run.replace((1, v)) {
-                    put(count);
-                    put(value);
+    #[test]
+    fn sums_lay_out_what_the_index_does() {
+        let mut random = rand_pcg::Pcg32::seed_from_u64(5);
+        let (mut reordered, mut refused) = (0, 0);
+        for round in 0..3_000 {
+            let recording = any_recording(&mut random, round % 2 == 0);
+            let whole = segment(&recording, 0..i64::MAX);
+            assert!(!whole.needs_index());
+            let by_index = Layout::of_index(&whole, &recording.index);
+            let by_sums = Layout::of_sums(&whole.summary);
+            match by_index {
+                Ok(layout) => {
+                    reordered += u32::from(layout.reordered);
+                    assert_eq!(by_sums, Some(layout), "round {round}");
+                }
+                Err(_) => {
+                    refused += 1;
+                    assert_eq!(by_sums, None, "round {round}");
                 }
             }
         }
+        assert!(reordered > 1_000 && refused < 500, "{reordered} {refused}");
     }
-    if let Some((count, value)) = run {
-        put(count);
-        put(value);
+
+    #[test]
+    fn sums_that_cannot_be_are_refused() {
+        let mut random = rand_pcg::Pcg32::seed_from_u64(6);
+        let good = segment(&any_recording(&mut random, false), 0..i64::MAX).summary;
+        assert!(Layout::of_sums(&good).is_some());
+        let changes: [fn(&mut Summary); 6] = [
+            |s| s.sums = None,
+            |s| s.sums.as_mut().unwrap().duration_runs = s.video_samples + 1,
+            |s| s.video_sync_samples = s.video_samples + 1,
+            |s| s.video_samples = 0,
+            |s| s.sample_file_bytes = s.video_samples - 1,
+            |s| s.media_duration = Duration90k(1 << 32),
+        ];
+        for (i, change) in changes.into_iter().enumerate() {
+            let mut s = good.clone();
+            change(&mut s);
+            assert_eq!(Layout::of_sums(&s), None, "change {i}");
+        }
     }
 }

@@ -158,6 +158,15 @@ pub fn decode(file: &Path) -> usize {
     text.lines().filter(|l| !l.starts_with('#')).count()
 }
 
+/// The text of a file's subtitles, as SubRip. Markup is left out.
+pub fn subtitles(file: &Path) -> String {
+    let out = run(Command::new("ffmpeg")
+        .args(["-v", "warning", "-i"])
+        .arg(file)
+        .args(["-map", "0:s:0", "-c:s", "text", "-f", "srt", "-"]));
+    String::from_utf8(out.stdout).unwrap()
+}
+
 /// Runs a program that must succeed and say nothing on its standard error.
 fn run(command: &mut Command) -> Output {
     let out = match command.output() {

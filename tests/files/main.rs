@@ -3,5 +3,7 @@
 mod check;
 mod export;
 mod footage;
+mod fragments;
 mod recorder;
+mod store;
 mod virtual_file;

@@ -1,106 +1,10 @@
 //! `mp4::File`: what players make of it, and that any range of it is the whole file's bytes there.
 
-use crate::footage::{self, Clip, FRAME, Footage, Frame, GOP};
-use moonfire_nvr::h264::VideoSampleEntry;
-use moonfire_nvr::mp4::{File, Piece, Segment};
-use moonfire_nvr::recording::index::{IndexEncoder, Sample};
-use moonfire_nvr::recording::{OpenId, Recording, RecordingId, StreamId};
-use moonfire_nvr::time::{Duration90k, Wall90k};
+use crate::footage::{self, Clip, FRAME, Frame, GOP};
+use crate::store::{Store, TEN};
+use moonfire_nvr::mp4::{File, Segment};
+use moonfire_nvr::time::Duration90k;
 use rand_core::RngCore;
-use std::ops::Range;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
-/// 2026-11-22T10:00:00Z.
-const TEN: Wall90k = Wall90k::from_unix_secs(1_795_341_600);
-
-/// Recordings and the bytes of their sample files.
-#[derive(Default)]
-struct Store {
-    recordings: Vec<Arc<Recording>>,
-    files: Vec<Vec<u8>>,
-}
-
-impl Store {
-    /// Adds a recording of some of the footage's frames, `start` after [`TEN`].
-    fn add(&mut self, footage: &Footage, frames: &[Frame], start: Duration90k) -> Arc<Recording> {
-        let base = frames[0].pts - frames[0].dts;
-        let reordered = frames.iter().any(|f| f.pts - f.dts != base);
-        let mut index = Vec::new();
-        let mut encoder = IndexEncoder::new(&mut index, reordered);
-        for f in frames {
-            encoder.add(
-                &mut index,
-                &Sample {
-                    media_start_90k: 0, // Follows from the samples before.
-                    duration_90k: f.duration as i32,
-                    composition_offset_90k: (f.pts - f.dts - base) as i32,
-                    offset: 0, // Likewise.
-                    bytes: f.bytes.len() as u32,
-                    is_sync: f.sync,
-                },
-            );
-        }
-        let bytes: Vec<u8> = frames.iter().flat_map(|f| f.bytes.clone()).collect();
-        let duration = Duration90k(frames.iter().map(|f| f.duration).sum());
-        let recording = Arc::new(Recording {
-            id: RecordingId {
-                stream: StreamId(1),
-                sequence: self.recordings.len() as u32,
-            },
-            open: OpenId(1),
-            run_offset: 0,
-            start: TEN + start,
-            wall_duration: duration,
-            media_duration: duration,
-            clock_untrusted: false,
-            sample_file_bytes: bytes.len() as u32,
-            video_samples: frames.len() as u32,
-            video_sync_samples: frames.iter().filter(|f| f.sync).count() as u32,
-            sample_entry: Arc::new(VideoSampleEntry {
-                width: footage.width,
-                height: footage.height,
-                pixel_h_spacing: 1,
-                pixel_v_spacing: 1,
-                rfc6381_codec: "avc1.64000d".into(),
-                avcc: footage.avcc.clone(),
-                reorder_frames: 0,
-            }),
-            index,
-            data_hash: [0; 16],
-            chain_hash: [0; 32],
-            end_reason: String::new(),
-        });
-        self.recordings.push(recording.clone());
-        self.files.push(bytes);
-        recording
-    }
-
-    fn read(&self, file: &File, range: Range<u64>) -> Vec<u8> {
-        let mut out = Vec::new();
-        for piece in file.pieces(range) {
-            match piece {
-                Piece::Bytes(b) => out.extend_from_slice(&b),
-                Piece::Samples { segment, range } => {
-                    let sequence = file.segments()[segment].recording.id.sequence;
-                    let bytes = &self.files[sequence as usize];
-                    out.extend_from_slice(&bytes[range.start as usize..range.end as usize]);
-                }
-            }
-        }
-        out
-    }
-
-    fn write(&self, file: &File, dir: &Path) -> PathBuf {
-        let path = dir.join("out.mp4");
-        std::fs::write(&path, self.read(file, 0..file.len())).unwrap();
-        path
-    }
-}
-
-fn ticks(range: Range<i64>) -> Range<Duration90k> {
-    Duration90k(range.start)..Duration90k(range.end)
-}
 
 /// Writes the file and checks what holds for all: it decodes without a warning, shows `shown` frames,
 /// and its packets are `expected`, byte for byte. Returns the packets.
@@ -130,7 +34,7 @@ fn whole_recordings_play_without_a_seam() {
     let (a, b) = footage.frames.split_at(4 * GOP);
     let a = store.add(&footage, a, Duration90k::ZERO);
     let b = store.add(&footage, b, a.wall_duration);
-    let file = File::new(vec![Segment::whole(a), Segment::whole(b)]).unwrap();
+    let file = File::movie(&[Segment::whole(a), Segment::whole(b)], None).unwrap();
     let all: Vec<&Frame> = footage.frames.iter().collect();
     let packets = check(&store, &file, all.len(), &all);
     for (i, p) in packets.iter().enumerate() {
@@ -156,7 +60,7 @@ fn reordered_frames_keep_their_times() {
     let (a, b) = footage.frames.split_at(2 * GOP);
     let a = store.add(&footage, a, Duration90k::ZERO);
     let b = store.add(&footage, b, a.wall_duration);
-    let file = File::new(vec![Segment::whole(a), Segment::whole(b)]).unwrap();
+    let file = File::movie(&[Segment::whole(a), Segment::whole(b)], None).unwrap();
     let all: Vec<&Frame> = footage.frames.iter().collect();
     let packets = check(&store, &file, all.len(), &all);
     let times: Vec<i64> = packets.iter().map(|p| p.pts).collect();
@@ -175,12 +79,8 @@ fn a_start_within_a_gop_is_hidden_up_to() {
         let mut store = Store::default();
         let r = store.add(&footage, &footage.frames, Duration90k::ZERO);
         // From the 20th frame on: the sync sample before it is the 15th.
-        let range = ticks(20 * FRAME..50 * FRAME);
-        let file = File::new(vec![Segment {
-            recording: r,
-            range,
-        }])
-        .unwrap();
+        let segment = store.part(&r, 20 * FRAME..50 * FRAME);
+        let file = File::movie(&[segment], None).unwrap();
         let expected: Vec<&Frame> = footage
             .frames
             .iter()
@@ -213,10 +113,10 @@ fn a_span_across_two_recordings_begins_and_ends_within_them() {
         TEN + Duration90k(18 * FRAME + FRAME / 2)..b.start + Duration90k(10 * FRAME + FRAME / 2);
     let segments: Vec<Segment> = [a, b]
         .into_iter()
-        .filter_map(|r| Segment::within(r, &wall))
+        .filter_map(|r| Some(store.with_index(Segment::within(r, &wall)?)))
         .collect();
     assert_eq!(segments.len(), 2);
-    let file = File::new(segments).unwrap();
+    let file = File::movie(&segments, None).unwrap();
     assert_eq!(file.duration(), Duration90k(22 * FRAME));
     let expected: Vec<&Frame> = footage.frames[15..41].iter().collect();
     // ffmpeg leaves out the frame that is half hidden.
@@ -229,11 +129,9 @@ fn segments_that_begin_within_a_gop_can_follow_others() {
     let mut store = Store::default();
     let r = store.add(&footage, &footage.frames, Duration90k::ZERO);
     // Each of 10 frames, the last one but one begins within a GOP.
-    let segments = [5, 33, 60, 100].map(|first| Segment {
-        recording: r.clone(),
-        range: ticks(first * FRAME..(first + 10) * FRAME),
-    });
-    let file = File::new(segments.to_vec()).unwrap();
+    let segments =
+        [5, 33, 60, 100].map(|first| store.part(&r, first * FRAME..(first + 10) * FRAME));
+    let file = File::movie(&segments, None).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let path = store.write(&file, dir.path());
     assert_eq!(file.duration(), Duration90k(40 * FRAME));
@@ -273,7 +171,7 @@ fn the_picture_size_may_change() {
     let a = store.add(&small, &small.frames, Duration90k::ZERO);
     let b = store.add(&large, &large.frames, a.wall_duration);
     let segments = [&a, &b, &b, &a].map(|r| Segment::whole(r.clone()));
-    let file = File::new(segments.to_vec()).unwrap();
+    let file = File::movie(&segments, None).unwrap();
     let expected: Vec<&Frame> = [&small, &large, &large, &small]
         .iter()
         .flat_map(|f| &f.frames)
@@ -302,11 +200,8 @@ fn a_single_frame_is_a_file() {
     let mut store = Store::default();
     let r = store.add(&footage, &footage.frames, Duration90k::ZERO);
     for i in [0, 7, 15, 29] {
-        let segment = Segment {
-            recording: r.clone(),
-            range: ticks(i * FRAME..i * FRAME + 1),
-        };
-        let file = File::new(vec![segment]).unwrap();
+        let segment = store.part(&r, i * FRAME..i * FRAME + 1);
+        let file = File::movie(&[segment], None).unwrap();
         let first = i as usize / GOP * GOP;
         let expected: Vec<&Frame> = footage.frames[first..=i as usize].iter().collect();
         let dir = tempfile::tempdir().unwrap();
@@ -336,7 +231,7 @@ fn ranges_are_the_whole_files_bytes() {
         let start = Duration90k(i as i64 * GOP as i64 * FRAME);
         segments.push(Segment::whole(store.add(&footage, frames, start)));
     }
-    let file = File::new(segments).unwrap();
+    let file = File::movie(&segments, None).unwrap();
     let whole = store.read(&file, 0..file.len());
     assert_eq!(whole.len() as u64, file.len());
     let mut random = rand_pcg::Pcg32::new(1, 1);
