@@ -1,4 +1,4 @@
--- The database of Moonfire NVR, schema version 2.
+-- The database of Moonfire NVR, schema version 3.
 --
 -- Everything but the frames is here: what is recorded, where it lies, and why the rest is missing.
 -- `pragma user_version` is the schema's version, `pragma application_id` is 'MNVR'. Write-ahead log,

@@ -12,17 +12,25 @@ use std::path::Path;
 use uuid::Uuid;
 
 /// The version of the schema that this program reads and writes.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 const SCHEMA: &str = include_str!("schema.sql");
 
 /// The steps there are, each to one version more than the one before; the last leads to [`VERSION`].
-const STEPS: &[Step] = &[Step {
-    to: 2,
-    about: "count what long files are laid out from",
-    add: sums::add,
-    fill: Some(sums::fill),
-}];
+const STEPS: &[Step] = &[
+    Step {
+        to: 2,
+        about: "count what long files are laid out from",
+        add: sums::add,
+        fill: Some(sums::fill),
+    },
+    Step {
+        to: 3,
+        about: "know of users and signals",
+        add: |tx| Ok(tx.execute_batch(include_str!("upgrade_3.sql"))?),
+        fill: None,
+    },
+];
 
 /// From one schema version to the next.
 pub struct Step {

@@ -8,7 +8,10 @@ mod mend;
 mod open;
 mod query;
 mod restamp;
+mod sessions;
+mod signals;
 mod sums;
+mod users;
 mod verify;
 
 use super::*;
@@ -139,6 +142,12 @@ pub(super) fn record(
     )
     .unwrap()
 }
+
+/// What schema version 3 added goes again.
+pub(super) const UNDO_3: &str = "
+    drop table signal_change; drop table signal_camera; drop table signal; drop table signal_state;
+    drop table signal_type; drop table api_token; drop table session; drop table user_camera;
+    drop table user; pragma user_version = 2;";
 
 pub(super) fn count(db: &Database, table: &str) -> i64 {
     db.connection

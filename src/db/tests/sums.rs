@@ -105,6 +105,7 @@ fn a_database_of_version_1_gets_them() {
         names.collect::<Result<_, _>>().unwrap()
     };
     let columns = schema(&db);
+    db.connection.execute_batch(UNDO_3).unwrap();
     db.connection
         .execute_batch(
             "alter table recording drop column duration_runs;
