@@ -13,6 +13,7 @@ pub mod rtsp;
 pub mod recording;
 
 pub mod db;
+pub mod decoder;
 pub mod mp4;
 
 pub mod nvr;

@@ -262,6 +262,8 @@ impl Nvr {
             Event::Accepted { conn, listener, .. } => self.accepted(now, conn, listener),
             Event::Disk { op, result, buffer } => self.disk_done(now, op, result, buffer),
             Event::Db { id, result } => self.db_done(now, id, result),
+            // Nothing is asked of the helper yet.
+            Event::Helper { .. } => {}
             Event::Stats(stats) => self.stats = Some(stats.clone()),
             Event::Reload(config) => self.reload(now, *config),
             Event::Shutdown => self.shut_down(now),

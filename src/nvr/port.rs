@@ -7,6 +7,7 @@
 use crate::config::Config;
 pub use crate::config::Severity;
 use crate::db;
+use crate::decoder;
 use crate::recording::DirId;
 use crate::recording::recovery::{AttachError, AttachRequest, Attached};
 use crate::time::{Monotonic, Now};
@@ -52,6 +53,10 @@ pub struct FileId(pub u64);
 /// A database request under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DbId(pub u64);
+
+/// A picture or a password that the helper process works on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HelperId(pub u64);
 
 /// What happened outside.
 #[derive(Debug)]
@@ -114,6 +119,11 @@ pub enum Event<'a> {
         id: DbId,
         result: Result<db::Reply, db::Error>,
     },
+    /// The helper process answered, or could not.
+    Helper {
+        id: HelperId,
+        result: Result<decoder::Reply, decoder::Error>,
+    },
     /// The configuration was read again (SIGHUP); it is valid in itself.
     Reload(Box<Config>),
     /// How the shell fares, every ten seconds; for the status page. The simulation need not send it.
@@ -170,6 +180,12 @@ pub enum Action {
     Disk { op: OpId, request: DiskRequest },
     /// A database request. Answered by [`Event::Db`], in order.
     Db { id: DbId, request: db::Request },
+    /// A picture or a password, for the helper process. Always answered by [`Event::Helper`]: one
+    /// after another, passwords before pictures, and at once with an error where too many wait.
+    Helper {
+        id: HelperId,
+        request: decoder::Request,
+    },
     /// One line for the log.
     Log(LogRecord),
     /// All is set up: tell the service manager.

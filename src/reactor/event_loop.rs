@@ -10,6 +10,7 @@ mod tests;
 
 use super::clock::Clock;
 use super::disk::Disk;
+use super::helper::Helper;
 use super::resolver::{Asker, Resolver};
 use super::service_manager::ServiceManager;
 use super::signals::{Asked, Signals};
@@ -89,6 +90,7 @@ pub struct EventLoop<C> {
     database: DbWorkers,
     refused: VecDeque<DbId>,
     resolver: Resolver,
+    helper: Helper,
     signals: Option<Signals>,
     loader: Option<Workers<(), Result<Config, String>>>,
     service: ServiceManager,
@@ -153,6 +155,7 @@ impl<C: Core> EventLoop<C> {
             database,
             refused: VecDeque::new(),
             resolver: Resolver::new(waker),
+            helper: Helper::default(),
             signals,
             loader: loader.transpose().map_err(system)?,
             service: ServiceManager::from_environment(now.monotonic),
@@ -229,6 +232,7 @@ impl<C: Core> EventLoop<C> {
             || self.listeners.has_ready()
             || self.disk.has_completed()
             || self.resolver.has_answer()
+            || self.helper.has_answer()
             || !self.refused.is_empty();
         if at_once || self.end.is_some() {
             return Duration::ZERO;
@@ -371,6 +375,9 @@ impl<C: Core> EventLoop<C> {
         }
         if let Some((id, result)) = self.database.next_reply(now) {
             return Some(Event::Db { id, result });
+        }
+        if let Some((id, result)) = self.helper.next_answer() {
+            return Some(Event::Helper { id, result });
         }
         while let Some((asker, result)) = self.resolver.next_answer(now) {
             match asker {
@@ -619,6 +626,9 @@ impl<C: Core> EventLoop<C> {
                 if let Err((id, _)) = submitted {
                     self.refused.push_back(id);
                 }
+            }
+            Action::Helper { id, request } => {
+                self.helper.submit(self.clock.monotonic(), id, request);
             }
             Action::Log(record) => self.log.write(self.clock.now(), &record),
             Action::Ready => self.service.ready(),

@@ -7,6 +7,7 @@
 mod clock;
 pub mod disk;
 mod event_loop;
+pub mod helper;
 mod resolver;
 mod service_manager;
 mod signals;

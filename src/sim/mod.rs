@@ -13,6 +13,7 @@ pub mod checkers;
 pub mod clock;
 pub mod database;
 pub mod disk;
+pub mod helper;
 pub mod monitor;
 pub mod network;
 pub mod random;

@@ -9,6 +9,7 @@ use crate::sim::checkers::{self, Memory};
 use crate::sim::clock::{BootClock, Clock};
 use crate::sim::database::{self, Store};
 use crate::sim::disk::{Disks, Health};
+use crate::sim::helper::Helper;
 use crate::sim::monitor::{Broken, LogWatch, MAX_ACTIONS_AN_EVENT};
 use crate::sim::network::{Arrival, Network, Reach};
 use crate::sim::random::Random;
@@ -134,6 +135,7 @@ pub struct World<'a> {
     pub network: Network,
     pub disks: Disks,
     pub store: Store,
+    pub helper: Helper,
     pub witness: Witness,
     pub memory: Memory,
     trace: Trace,
@@ -205,6 +207,7 @@ impl<'a> World<'a> {
             network,
             disks,
             store: Store::new(seed, database),
+            helper: Helper::new(seed),
             witness,
             memory: Memory::default(),
             trace: Trace::new(tracing == Tracing::Tail, tracing == Tracing::All),
@@ -276,6 +279,7 @@ impl<'a> World<'a> {
         [
             self.agenda.next(),
             self.store.next_wake(),
+            self.helper.next_wake(),
             self.disks.next_wake(),
             self.network.next_wake(),
             self.core_timeout(),
@@ -311,6 +315,11 @@ impl<'a> World<'a> {
                 result: done.result,
                 buffer: done.buffer,
             });
+        }
+        if let Some((id, result)) = self.helper.poll(now) {
+            self.trace
+                .note(now, "helper", id.0, || format!("{id:?} {}", told(&result)));
+            return self.deliver(Event::Helper { id, result });
         }
         if let Some(arrival) = self.network.poll(now, &mut self.witness) {
             return self.arrive(arrival);
@@ -427,6 +436,7 @@ impl<'a> World<'a> {
             self.disks.violations(),
             self.network.violations(),
             self.store.violations(),
+            self.helper.violations(),
         ];
         match parts.into_iter().flatten().next() {
             Some(what) => Err(Broken::new("possible", what)),
@@ -468,6 +478,7 @@ impl<'a> World<'a> {
             Action::Close { conn, flush } => self.network.close(now, conn, flush),
             Action::Disk { op, request } => self.disks.submit(now, op, request),
             Action::Db { id, request } => self.store.submit(now, id, request),
+            Action::Helper { id, request } => self.helper.submit(now, id, request),
             Action::Log(record) => self.log.line(now, &record)?,
             Action::Ready | Action::Status(_) | Action::BulkTick(_) | Action::Exit => (),
         }
@@ -507,6 +518,7 @@ impl<'a> World<'a> {
         }
         self.disks.kill();
         self.store.end();
+        self.helper.end();
         self.network.end();
         checkers::check_at_rest(self)?;
         if let (Some((time, clock)), false) = (then, self.ended) {
@@ -599,6 +611,7 @@ impl<'a> World<'a> {
         self.witness.stopped(self.clock.world(), false);
         self.network.end();
         self.store.end();
+        self.helper.end();
         if power_cut {
             self.disks.cut();
         } else {
@@ -706,6 +719,7 @@ impl<'a> World<'a> {
         }
         self.store.latency_ms = database::USUAL_LATENCY_MS;
         self.store.fails_next = 0;
+        self.helper.fails_one_in = 0;
         if self.clock.error() != Duration90k::ZERO {
             self.note_clock_step();
         }

@@ -4,7 +4,7 @@ mod serving;
 
 use super::*;
 use crate::config::{HttpConfig, Listen, LogTarget};
-use crate::nvr::port::{ConnId, DiskReply, DiskRequest, LookupId, OpId, SocketError};
+use crate::nvr::port::{ConnId, DiskReply, DiskRequest, HelperId, LookupId, OpId, SocketError};
 use crate::reactor::MAX_SEND_QUEUE_BYTES;
 use crate::reactor::disk::directory::SampleDirectory;
 use crate::reactor::{BULK_TICK, DiskChoice, GivenSockets};
@@ -34,6 +34,7 @@ enum Heard {
     Accepted(ConnId, usize, bool),
     Disk(OpId, Result<(), String>),
     Db(DbId, Result<(), String>),
+    Helper(HelperId, Result<(), String>),
     Reload,
     Shutdown,
 }
@@ -94,6 +95,9 @@ impl Core for TestCore {
             }
             Event::Db { id, result } => {
                 Heard::Db(id, result.map(|_| ()).map_err(|e| e.to_string()))
+            }
+            Event::Helper { id, result } => {
+                Heard::Helper(id, result.map(|_| ()).map_err(|e| e.to_string()))
             }
             Event::Reload(_) => Heard::Reload,
             Event::Stats(stats) => {
