@@ -10,7 +10,7 @@ use crate::recording::{DirId, Recording, RecordingId, StreamId, chain, index};
 use crate::sim::monitor::Broken;
 use crate::sim::rows::{Rows, StreamRows};
 use crate::sim::scenario::{Incident, RECOVERY_BOUND};
-use crate::sim::witness::{FrameId, SentSession, StreamKey, StreamLog};
+use crate::sim::witness::{FrameId, SentFrame, SentSession, StreamKey, StreamLog};
 use crate::sim::world::World;
 use crate::time::{Duration90k, Monotonic, Wall90k};
 use std::collections::{BTreeMap, BTreeSet};
@@ -326,18 +326,19 @@ impl StreamCheck<'_, '_> {
         Ok(())
     }
 
-    /// The index of the first frame of a session that ought to be on record.
+    /// The index of the first frame of a session that ought to be on record: one that is, or else the
+    /// first after a while. Before its first sync sample a session cannot be recorded.
     fn expected_from(&self, session: &SentSession) -> Option<usize> {
         let recorded = session
             .frames
             .iter()
             .position(|f| self.recorded.contains_key(&f.id));
         recorded.or_else(|| {
+            let first_sync = session.frames.iter().position(|f| self.log.is_sync(f.id))?;
             let from = session.opened + START_ALLOWANCE;
-            session
-                .frames
-                .iter()
-                .position(|f| f.delivered.is_some_and(|at| at >= from))
+            let is_late = |f: &SentFrame| f.delivered.is_some_and(|at| at >= from);
+            let late = session.frames[first_sync..].iter().position(is_late)?;
+            Some(first_sync + late)
         })
     }
 

@@ -146,6 +146,12 @@ impl StreamLog {
         self.troubles.iter().any(|t| t.from <= to && from <= t.to)
     }
 
+    /// Whether a frame is a sync sample.
+    pub fn is_sync(&self, id: FrameId) -> bool {
+        let source = self.sources.get(&id.power_on);
+        source.is_some_and(|s| s.is_sync(id.number))
+    }
+
     /// The bytes that a frame's sample ought to have.
     pub fn sample(&self, id: FrameId) -> Option<Vec<u8>> {
         Some(self.sources.get(&id.power_on)?.frame(id.number).to_avc())

@@ -15,7 +15,7 @@ use crate::sim::network::{Arrival, Network, Reach};
 use crate::sim::random::Random;
 use crate::sim::rows::Rows;
 use crate::sim::scenario::{BoardEnd, Incident, RECOVERY_BOUND, Scenario};
-use crate::sim::trace::Trace;
+use crate::sim::trace::{self, Trace};
 use crate::sim::witness::{StreamKey, Witness};
 use crate::time::{Duration90k, Monotonic, Now};
 use std::time::Duration;
@@ -298,8 +298,9 @@ impl<'a> World<'a> {
         }
         if let Some((id, result)) = self.store.poll(now) {
             let ok = result.is_ok();
-            self.trace
-                .note(now, "db", id.0, || format!("{id:?} {}", told(&result)));
+            self.trace.note(now, "db", id.0, || {
+                format!("{id:?} {}", trace::told(&result))
+            });
             self.trace.note(now, "db-ok", u64::from(ok), String::new);
             if matches!(result, Ok(db::Reply::Flushed(_))) {
                 checkers::check_after_commit(self)?;
@@ -308,7 +309,7 @@ impl<'a> World<'a> {
         }
         if let Some(done) = self.disks.poll(now) {
             self.trace.note(now, "disk", done.op.0, || {
-                format!("{:?} {}", done.op, told(&done.result))
+                format!("{:?} {}", done.op, trace::brief_reply(&done.result))
             });
             return self.deliver(Event::Disk {
                 op: done.op,
@@ -461,7 +462,7 @@ impl<'a> World<'a> {
                         format!("{severity:?} {event} {of}/{stream}: {}", record.message)
                     });
             }
-            other => self.trace.note(now, "action", 0, || brief(other)),
+            other => self.trace.note(now, "action", 0, || trace::brief(other)),
         }
         match action {
             Action::Lookup { lookup, host } => self.network.lookup(now, lookup, &host),
@@ -774,20 +775,4 @@ impl<'a> World<'a> {
         });
         streams.collect()
     }
-}
-
-fn told<T: std::fmt::Debug, E: std::fmt::Display>(result: &Result<T, E>) -> String {
-    match result {
-        Ok(reply) => format!("{reply:?}").chars().take(300).collect(),
-        Err(e) => format!("failed: {e}"),
-    }
-}
-
-/// An action without its bytes.
-fn brief(action: &Action) -> String {
-    let text = match action {
-        Action::Disk { op, request } => format!("{op:?} {}", crate::sim::disk::brief(request)),
-        other => format!("{other:?}"),
-    };
-    text.chars().take(400).collect()
 }
