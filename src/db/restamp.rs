@@ -1,7 +1,8 @@
 //! Putting times right once the clock is known: see [`super::Flush::restamp`].
 //!
-//! What moves keeps its order and its spacing. It never comes to lie upon another recording of its
-//! stream: it is pushed on past an earlier one, and cut short before a later one.
+//! What moves keeps its order. It never comes to lie upon or before an earlier recording of its stream:
+//! it is pushed on past it. It is cut short before a later one. What is pushed is no longer for that,
+//! and what follows it moves no further than it must: `nvr` foretells all of this.
 
 use super::Error;
 use crate::recording::{GapCause, OpenId, StreamId};
@@ -177,7 +178,8 @@ fn move_recordings(
     }
 }
 
-/// The place nearest to `span`, not before it, where recording `sequence` lies on no other.
+/// The place nearest to `span`, not before it and not before the recording before, where recording
+/// `sequence` lies on no other.
 fn fit(
     tx: &Transaction,
     open: OpenId,
@@ -185,6 +187,17 @@ fn fit(
     sequence: u32,
     mut span: Span,
 ) -> Result<Span, Error> {
+    let before: Option<i64> = tx
+        .prepare_cached(
+            "select start_90k + wall_duration_90k from recording
+             where stream_id = ?1 and sequence < ?2 order by sequence desc limit 1",
+        )?
+        .query_row(params![stream.0, sequence], |r| r.get(0))
+        .optional()?;
+    if let Some(end) = before.filter(|end| *end > span.start) {
+        span.end = end.saturating_add(span.end - span.start);
+        span.start = end;
+    }
     for _ in 0..MAX_PUSHES {
         let Some(obstacle) = obstacle(tx, open, stream, span)? else {
             return Ok(span);
@@ -229,7 +242,7 @@ fn obstacle(
     Ok(latest.filter(|o| o.span.end > span.start))
 }
 
-/// Gaps move like recordings, and give way to them.
+/// Gaps move like recordings, and give way to them: what is left of one may be in pieces.
 fn move_gaps(tx: &Transaction, open: OpenId, by: Duration90k) -> Result<(), Error> {
     let mut select = tx.prepare(
         "select id, stream_id, start_90k, end_90k from gap
@@ -247,25 +260,43 @@ fn move_gaps(tx: &Transaction, open: OpenId, by: Duration90k) -> Result<(), Erro
             ))
         })?
         .collect::<Result<Vec<_>, _>>()?;
-    for (id, stream, mut span) in gaps {
-        for _ in 0..MAX_PUSHES {
-            match obstacle(tx, open, stream, span)? {
-                Some(o) if o.span.start > span.start => span.end = o.span.start,
-                Some(o) => span.start = o.span.end,
-                None => break,
-            }
-            if span.end <= span.start {
-                break;
-            }
-        }
-        if span.end <= span.start {
-            tx.execute("delete from gap where id = ?1", [id])?;
-        } else {
+    for (id, stream, span) in gaps {
+        for piece in free_pieces(tx, open, stream, span)? {
             tx.execute(
-                "update gap set start_90k = ?2, end_90k = ?3, clock_untrusted = 0 where id = ?1",
-                params![id, span.start, span.end],
+                "insert into gap (stream_id, open_id, start_90k, end_90k, cause, detail,
+                   clock_untrusted)
+                 select stream_id, open_id, ?2, ?3, cause, detail, 0 from gap where id = ?1",
+                params![id, piece.start, piece.end],
             )?;
         }
+        tx.execute("delete from gap where id = ?1", [id])?;
     }
     Ok(())
+}
+
+/// What of `span` no recording lies on, the latest first.
+fn free_pieces(
+    tx: &Transaction,
+    open: OpenId,
+    stream: StreamId,
+    mut span: Span,
+) -> Result<Vec<Span>, Error> {
+    let mut pieces = Vec::new();
+    for _ in 0..MAX_PUSHES {
+        if span.end <= span.start {
+            break;
+        }
+        let Some(o) = obstacle(tx, open, stream, span)? else {
+            pieces.push(span);
+            break;
+        };
+        if o.span.end < span.end {
+            pieces.push(Span {
+                start: o.span.end,
+                end: span.end,
+            });
+        }
+        span.end = o.span.start;
+    }
+    Ok(pieces)
 }

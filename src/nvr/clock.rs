@@ -71,6 +71,19 @@ impl Clock {
         now.wall + self.offset
     }
 
+    /// A journal told of a recording that ends at `newest`, which the database did not know of: the
+    /// recorder's time goes on from there, and a clock that shows less is not trusted. True if that
+    /// changes anything. Nothing may have been recorded since the start.
+    pub fn go_on_from(&mut self, now: Now, newest: Wall90k) -> bool {
+        self.newest = self.newest.max(newest);
+        if self.wall(now) >= newest {
+            return false;
+        }
+        self.trusted = false;
+        self.offset = newest - now.wall;
+        true
+    }
+
     /// Compares the two clocks; to be called with each event before anything else.
     pub fn observe(&mut self, now: Now) -> Option<ClockChange> {
         let elapsed = Duration90k::from(now.monotonic.since(self.last.monotonic));
@@ -145,6 +158,28 @@ mod tests {
         assert!(c.is_trusted());
         assert_eq!(c.wall(at(21, T + 20)), Wall90k::from_unix_secs(T + 20));
         assert_eq!(c.observe(at(22, T + 21)), None);
+    }
+
+    #[test]
+    fn it_goes_on_from_what_a_journal_tells() {
+        let newest = Wall90k::from_unix_secs(T - 100);
+        let later = newest + Duration90k::from_secs(40);
+        let mut c = Clock::new(at(1, 5), Some(newest));
+        assert!(c.go_on_from(at(1, 5), later));
+        assert!(!c.go_on_from(at(1, 5), newest));
+        assert_eq!(c.wall(at(11, 15)), later + Duration90k::from_secs(10));
+        assert_eq!(
+            c.observe(at(21, T + 20)),
+            Some(ClockChange::Set(Duration90k::from_secs(60)))
+        );
+        // A clock that seemed to be right is behind what is there.
+        let mut c = Clock::new(at(1, T - 90), Some(newest));
+        assert!(c.is_trusted());
+        assert!(c.go_on_from(at(1, T - 90), later));
+        assert!(!c.is_trusted());
+        assert_eq!(c.observe(at(30, T - 61)), None);
+        let by = Duration90k::from_secs(-30);
+        assert_eq!(c.observe(at(31, T - 60)), Some(ClockChange::Set(by)));
     }
 
     #[test]

@@ -229,9 +229,9 @@ impl Commit {
         self.next = now + INTERVAL;
     }
 
-    /// Goes on unlinking in a directory if it is attached.
-    pub fn unlink_if(&mut self, out: &mut Outbox, dir: DirId, attached: bool) {
-        if attached {
+    /// Goes on unlinking in a directory if it is attached (and the daemon does not end).
+    pub fn unlink_if(&mut self, out: &mut Outbox, dir: DirId, may: bool) {
+        if may {
             self.unlink(out, dir);
         }
     }
@@ -267,12 +267,12 @@ impl Commit {
         }
     }
 
-    /// The batch's removals are durable: space was made.
-    pub fn unlinked_all(&mut self, out: &mut Outbox, dir: DirId) {
+    /// The batch's removals are durable: space was made. Unless the daemon ends, it goes on.
+    pub fn unlinked_all(&mut self, out: &mut Outbox, dir: DirId, goes_on: bool) {
         if let Some(u) = self.unlinking.get_mut(&dir) {
             self.unlinked.extend(u.batch.drain(..).map(|g| g.id));
         }
-        self.unlink(out, dir);
+        self.unlink_if(out, dir, goes_on);
     }
 
     /// The directory is lost: what was not unlinked durably waits until it is back.

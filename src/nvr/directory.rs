@@ -14,7 +14,7 @@ use crate::recording::recovery::{AttachRequest, Attached};
 use crate::recording::writer::Writer;
 use crate::recording::{DirId, DirIdentity, Gap, Recording, RecordingId, StreamId};
 use crate::time::Monotonic;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -113,6 +113,8 @@ pub struct SampleDirectory {
     names_unsynced: bool,
     /// The files that were open when it was lost: the journal need not know of each.
     abandoned: Vec<String>,
+    /// The daemon ends: it is not looked for any more, and no round is begun but for open files.
+    winding_down: bool,
 }
 
 impl SampleDirectory {
@@ -144,6 +146,7 @@ impl SampleDirectory {
             told_full: None,
             names_unsynced: false,
             abandoned: Vec::new(),
+            winding_down: false,
         }
     }
 
@@ -180,9 +183,18 @@ impl SampleDirectory {
         self.space
     }
 
-    /// Nothing of it is open and no operation under way that matters.
+    /// Nothing of it is open and no round under way.
     pub fn is_idle(&self) -> bool {
         self.files.is_empty() && self.round.is_none()
+    }
+
+    /// The daemon ends: what is open is made durable at once, and nothing else is begun.
+    pub fn wind_down(&mut self) {
+        self.winding_down = true;
+        self.next_round = Monotonic(0);
+        if matches!(self.state, State::Away { .. }) {
+            self.state = State::Closed;
+        }
     }
 
     /// It is time to look for it: the daemon calls [`Self::attach`].
@@ -319,18 +331,13 @@ impl SampleDirectory {
     }
 
     fn round_wanted(&self) -> bool {
-        !self.files.is_empty() || self.names_unsynced
+        !self.files.is_empty() || (self.names_unsynced && !self.winding_down)
     }
 
     /// A round is due: the daemon checkpoints the recordings in progress and calls
     /// [`Self::begin_round`].
     pub fn round_due(&self, now: Monotonic) -> bool {
         self.is_ready() && self.round.is_none() && self.round_wanted() && now >= self.next_round
-    }
-
-    /// Makes the next round due at once.
-    pub fn hurry(&mut self) {
-        self.next_round = Monotonic(0);
     }
 
     /// Takes the progress of the recordings of `open` into the journal, which begins a new segment when
@@ -394,8 +401,14 @@ impl SampleDirectory {
             return;
         }
         let mut syncs = 0;
+        // A stream's recordings become durable in their order only: the database takes no other. A
+        // write of the next round, to the end of an earlier recording, may still be under way.
+        let mut held = BTreeSet::new();
         for f in self.files.values_mut() {
-            f.covered = f.ended.is_some() && f.file.is_written();
+            f.covered = f.ended.is_some() && f.file.is_written() && !held.contains(&f.stream);
+            if !f.covered {
+                held.insert(f.stream);
+            }
             if f.file.is_unsynced() {
                 f.file.sync(out);
                 syncs += 1;
@@ -568,8 +581,11 @@ impl SampleDirectory {
 
     /// Not attached: told once for each reason, and looked for again.
     fn away(&mut self, cx: &mut Cx<'_>, reason: String) {
-        self.state = State::Away {
-            retry: cx.now.monotonic + RETRY,
+        self.state = match self.winding_down {
+            true => State::Closed,
+            false => State::Away {
+                retry: cx.now.monotonic + RETRY,
+            },
         };
         if self.trouble.as_deref() != Some(&reason) {
             let message = format!(

@@ -7,12 +7,12 @@ use super::port::{Action, DbId, Severity};
 use super::recorder::Resume;
 use super::retention;
 use super::stream::Stream;
-use super::{Cx, DbPurpose, Nvr, Phase, cx};
+use super::{Cx, DbPurpose, Ending, Nvr, Phase, cx};
 use crate::config::Config;
 use crate::db::{self, Reply, Request, Snapshot};
 use crate::recording::recovery::{Attached, Committed};
-use crate::recording::{DirId, GapCause, StreamId};
-use crate::time::{Duration90k, Now};
+use crate::recording::{DirId, GapCause, Recording, StreamId};
+use crate::time::Now;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -98,12 +98,7 @@ impl Nvr {
     fn started(&mut self, now: Now, snapshot: Snapshot) {
         let clock = Clock::new(now, snapshot.last_seen);
         if !clock.is_trusted() {
-            let message = format!(
-                "the clock shows {}, which cannot be; recording begins all the same and is put right \
-                 when the clock is set",
-                now.wall
-            );
-            self.out.log(Severity::Warning, "clock", message);
+            self.tell_impossible_clock(now);
         }
         self.clock = Some(clock);
         self.phase = Phase::Running;
@@ -127,6 +122,32 @@ impl Nvr {
         );
         self.out.log(Severity::Notice, "started", message);
         self.wake_at(Some(now.monotonic));
+    }
+
+    fn tell_impossible_clock(&mut self, now: Now) {
+        let message = format!(
+            "the clock shows {}, which cannot be; recording begins all the same and is put right \
+             when the clock is set",
+            now.wall
+        );
+        self.out.log(Severity::Warning, "clock", message);
+    }
+
+    /// A journal may know of recordings that are newer than all that the database knew at the start.
+    /// The recorder's time goes on from there, unless something has been placed in it already.
+    fn go_on_from_recovered(&mut self, now: Now, recovered: &[Recording]) {
+        let of_before = recovered.iter().filter(|r| Some(r.open) != self.open);
+        let Some(newest) = of_before.map(|r| r.start + r.wall_duration).max() else {
+            return;
+        };
+        let Some(clock) = &mut self.clock else { return };
+        if self.streams.values().any(|s| s.recorder.has_begun()) {
+            return;
+        }
+        let was_trusted = clock.is_trusted();
+        if clock.go_on_from(now, newest) && was_trusted {
+            self.tell_impossible_clock(now);
+        }
     }
 
     /// Makes directories and streams what the snapshot says; what did not change goes on.
@@ -164,6 +185,7 @@ impl Nvr {
             next_sequence: row.next_sequence,
             chain_hash: row.last_chain_hash,
             told_until: row.told_until.unwrap_or(cx.wall),
+            last_end: row.totals.last_end,
             is_new: row.told_until.is_none(),
             clock_untrusted: !cx.clock_trusted,
             cause: cause.0,
@@ -256,6 +278,7 @@ impl Nvr {
             self.out.log(Severity::Notice, "recovered", message);
             self.commit.hurry();
         }
+        self.go_on_from_recovered(now, &attached.recovered);
         for recording in attached.recovered {
             let stream = self.streams.get(&recording.id.stream);
             if stream.is_none_or(|s| recording.id.sequence < s.recorder.durable_next().0) {
@@ -267,14 +290,9 @@ impl Nvr {
                 continue;
             }
             let of_before = recording.clock_untrusted && Some(recording.open) == self.open;
-            let moved = match self.moved.filter(|_| of_before) {
-                Some(by) => {
-                    // It missed the move of the others.
-                    self.restamp = Some(by);
-                    by
-                }
-                None => Duration90k::ZERO,
-            };
+            let moved = self.moved.filter(|_| of_before);
+            // It missed the move of the others.
+            self.restamp = moved.or(self.restamp);
             if let Some(stream) = self.streams.get_mut(&recording.id.stream) {
                 if let Some(gap) = stream.recorder.recovered(&recording, moved) {
                     self.commit.add_gap(gap);
@@ -291,12 +309,11 @@ impl Nvr {
 
     /// Sends a commit if one is due.
     pub(super) fn run_commit(&mut self, now: Now) {
-        let running = matches!(self.phase, Phase::Running | Phase::Stopping { .. });
         let due = self
             .commit
             .next_timeout()
             .is_some_and(|t| t <= now.monotonic);
-        if !running || !due || self.read_only || self.commit.is_under_way() {
+        if !due || !self.may_commit() || self.commit.is_under_way() {
             return;
         }
         self.tell_gaps(now, false);
@@ -306,7 +323,7 @@ impl Nvr {
         let last = matches!(
             self.phase,
             Phase::Stopping {
-                said_goodbye: true,
+                step: Ending::LastCommit,
                 ..
             }
         );
@@ -384,18 +401,21 @@ impl Nvr {
             }
         }
         self.commit.add_garbage(flushed.garbage);
+        if let (true, Phase::Stopping { step, .. }) = (flush.clean_shutdown, &mut self.phase) {
+            *step = Ending::Closing;
+            self.wake_at(Some(now.monotonic));
+            return;
+        }
         for dir in std::mem::take(&mut self.unconfirmed) {
             let request = self.out.db(Request::DirAttached { dir });
             self.requests.insert(request, DbPurpose::DirAttached(dir));
         }
+        let running = self.phase == Phase::Running;
         let mut cx = cx!(self, now);
         for (id, dir) in &mut self.dirs {
-            self.commit.unlink_if(cx.out, *id, dir.is_ready());
+            let unlinks = dir.is_ready() && running;
+            self.commit.unlink_if(cx.out, *id, unlinks);
             dir.ask_space(&mut cx);
-        }
-        if flush.clean_shutdown {
-            self.finish_shutdown(now);
-            return;
         }
         self.wake_at(self.commit.next_timeout());
     }
@@ -441,7 +461,7 @@ impl Nvr {
         let deadline = now.monotonic + SHUTDOWN_LIMIT;
         self.phase = Phase::Stopping {
             deadline,
-            said_goodbye: false,
+            step: Ending::Finishing,
         };
         self.out.log(
             Severity::Notice,
@@ -455,11 +475,12 @@ impl Nvr {
                 stream.stop(&mut cx, dir, GapCause::Restart, "the recorder was stopped");
             }
         }
-        self.dirs.values_mut().for_each(SampleDirectory::hurry);
+        self.dirs.values_mut().for_each(SampleDirectory::wind_down);
         self.wake_at(Some(now.monotonic));
     }
 
-    /// While ending: the last commit once all is durable, then the exit.
+    /// While ending: the last commit once all is durable, then the exit once the disks have answered
+    /// what was asked before.
     pub(super) fn run_shutdown(&mut self, now: Now) {
         match self.phase {
             Phase::Stopping { deadline, .. } if now.monotonic >= deadline => {
@@ -471,7 +492,7 @@ impl Nvr {
             }
             Phase::Stopping {
                 deadline,
-                said_goodbye: false,
+                step: Ending::Finishing,
             } => {
                 let idle = self.dirs.values().all(SampleDirectory::is_idle);
                 if self.read_only {
@@ -479,7 +500,7 @@ impl Nvr {
                 } else if idle && !self.commit.is_under_way() {
                     self.phase = Phase::Stopping {
                         deadline,
-                        said_goodbye: true,
+                        step: Ending::LastCommit,
                     };
                     self.tell_gaps(now, true);
                     let restamp = self.restamp_if_ready();
@@ -494,6 +515,10 @@ impl Nvr {
                     );
                 }
             }
+            Phase::Stopping {
+                step: Ending::Closing,
+                ..
+            } if !self.out.awaits_disk() => self.finish_shutdown(now),
             _ => {}
         }
     }

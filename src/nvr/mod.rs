@@ -16,6 +16,7 @@ mod lifecycle;
 mod open_file;
 mod outbox;
 pub mod port;
+mod reached;
 mod recorder;
 mod retention;
 mod session;
@@ -65,9 +66,20 @@ enum Phase {
     /// Ending in good order, until the deadline at most.
     Stopping {
         deadline: Monotonic,
-        said_goodbye: bool,
+        step: Ending,
     },
     Stopped,
+}
+
+/// How far the end has got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// What was recorded is made durable.
+    Finishing,
+    /// The last commit is under way, or is to be tried again.
+    LastCommit,
+    /// Disk operations are still to be answered.
+    Closing,
 }
 
 /// What a database request under way, other than a commit, is for.
@@ -280,13 +292,18 @@ impl Nvr {
         let Some(pending) = self.out.disk_done(op) else {
             return;
         };
+        if matches!(self.phase, Phase::Stopping { .. }) {
+            self.wake_at(Some(now.monotonic));
+        }
         match pending.purpose {
             Purpose::UnlinkGarbage if result.is_ok() => {
                 self.commit.unlinked_one(&mut self.out, pending.dir);
                 return;
             }
             Purpose::SyncGarbage if result.is_ok() => {
-                self.commit.unlinked_all(&mut self.out, pending.dir);
+                let goes_on = self.phase == Phase::Running;
+                self.commit
+                    .unlinked_all(&mut self.out, pending.dir, goes_on);
                 // What is no longer garbage must show as free at once, or it would be freed again.
                 self.space_was_made(now, pending.dir);
                 return;
@@ -314,9 +331,6 @@ impl Nvr {
 
     /// Acts on what came of a disk operation.
     fn directory_outcome(&mut self, now: Now, id: DirId, outcome: Outcome) {
-        if matches!(self.phase, Phase::Stopping { .. }) {
-            self.wake_at(Some(now.monotonic));
-        }
         for durable in outcome.durable {
             if let Some(stream) = self.streams.get_mut(&durable.recording.id.stream) {
                 let recorder = &mut stream.recorder;
@@ -434,18 +448,25 @@ impl Nvr {
             dir.checkpoint(&mut cx, open, self.commit.pending_in(id));
             dir.begin_round(&mut cx, self.config.sync_interval);
         }
-        self.commit.unlink_if(&mut self.out, id, dir.is_ready());
+        let unlinks = dir.is_ready() && self.phase == Phase::Running;
+        self.commit.unlink_if(&mut self.out, id, unlinks);
+    }
+
+    /// Something may be sent to the database when it is due.
+    fn may_commit(&self) -> bool {
+        let phase_allows = match self.phase {
+            Phase::Running => true,
+            Phase::Stopping { step, .. } => step != Ending::Closing,
+            Phase::New | Phase::Starting | Phase::Stopped => false,
+        };
+        phase_allows && !self.read_only
     }
 
     fn next_due(&self) -> Option<Monotonic> {
         let streams = self.streams.values().filter_map(Stream::next_timeout);
         let dirs = self.dirs.values().filter_map(SampleDirectory::next_timeout);
-        let commit = match self.phase {
-            Phase::Running | Phase::Stopping { .. } if !self.read_only => {
-                self.commit.next_timeout()
-            }
-            _ => None,
-        };
+        let commit = Some(&self.commit).filter(|_| self.may_commit());
+        let commit = commit.and_then(Commit::next_timeout);
         let stopping = match self.phase {
             Phase::Stopping { deadline, .. } => Some(deadline),
             Phase::New => Some(Monotonic(0)),

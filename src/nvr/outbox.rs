@@ -149,6 +149,12 @@ impl Outbox {
         self.operations.values().any(|p| p.dir == dir)
     }
 
+    /// Whether the answer to any disk operation is waited for.
+    pub fn awaits_disk(&self) -> bool {
+        let mut pending = self.operations.values();
+        pending.any(|p| p.purpose != Purpose::Abandoned)
+    }
+
     /// How many disk operations are under way.
     pub fn disk_operations(&self) -> usize {
         self.operations.len()

@@ -9,6 +9,7 @@ use super::clock::ClockChange;
 use super::directory::SampleDirectory;
 use super::outbox::StreamName;
 use super::port::{FileId, Severity};
+use super::reached::Reached;
 use crate::h264::VideoSampleEntry;
 use crate::recording::rotation::{Cut, Rotation};
 use crate::recording::writer::{NewSample, Run, Start, Writer, WriterError};
@@ -51,25 +52,16 @@ struct Pause {
     detail: String,
 }
 
-/// What the next sync sample is to begin because the clock changed: until there, the recording in
-/// progress goes on in its own time.
-#[derive(Clone, Copy, Debug)]
-struct ClockCut {
-    reason: &'static str,
+/// A new run is to begin with the next sync sample, because the clock changed or the recording's time
+/// was found to be off: until there, the recording in progress goes on in its own time.
+#[derive(Clone, Debug)]
+struct CutAtSync {
+    cause: GapCause,
+    reason: String,
     /// The clock is ahead of the recording's time by so much.
     ahead: Duration90k,
-    /// What was recorded before will be moved by so much.
-    moved: Duration90k,
-}
-
-/// How far something has got, in sequence numbers and time.
-#[derive(Clone, Copy, Debug)]
-struct Reached {
-    next_sequence: u32,
-    chain_hash: [u8; 32],
-    until: Wall90k,
-    /// `until` is of before the clock was set: it moves when it is.
-    untrusted: bool,
+    /// The clock was set: what was recorded before is moved by so much.
+    moved: Option<Duration90k>,
 }
 
 /// See the module.
@@ -87,10 +79,6 @@ pub struct Recorder {
     told: Reached,
     /// The same of those that are durable: what is gone on from if the disk is lost.
     durable: Reached,
-    /// The end of what an earlier start of the recorder left.
-    edge: Option<Wall90k>,
-    /// The least that what was recorded before the clock was set can be moved by, lest it lie on that.
-    least_move: Option<Duration90k>,
     pause: Pause,
     /// The directory is away: its journal may know of recordings that are not known here.
     unsettled: bool,
@@ -98,7 +86,7 @@ pub struct Recorder {
     is_new: bool,
     /// Too much was on its way to the disk: nothing is taken until half of it is gone.
     overflow: bool,
-    cut: Option<ClockCut>,
+    cut: Option<CutAtSync>,
     /// It recorded to this directory before, which may hold what is not yet durable: nothing is begun
     /// elsewhere until all is, because the database takes a stream's recordings in order only.
     moving_from: Option<DirId>,
@@ -120,6 +108,8 @@ pub struct Resume {
     pub chain_hash: [u8; 32],
     /// Up to here recordings and gaps are told.
     pub told_until: Wall90k,
+    /// The end of its newest recording.
+    pub last_end: Option<Wall90k>,
     /// The database has never had anything of the stream: `told_until` is just when it was asked.
     pub is_new: bool,
     pub clock_untrusted: bool,
@@ -130,12 +120,13 @@ pub struct Resume {
 
 impl Recorder {
     pub fn new(name: StreamName, resume: Resume) -> Recorder {
-        let reached = Reached {
-            next_sequence: resume.next_sequence,
-            chain_hash: resume.chain_hash,
-            until: resume.told_until,
-            untrusted: resume.is_new && resume.clock_untrusted,
-        };
+        let reached = Reached::new(
+            resume.next_sequence,
+            resume.chain_hash,
+            resume.told_until,
+            resume.is_new && resume.clock_untrusted,
+            resume.last_end,
+        );
         Recorder {
             name,
             open: resume.open,
@@ -146,8 +137,6 @@ impl Recorder {
             entry: None,
             told: reached,
             durable: reached,
-            edge: (!resume.is_new).then_some(resume.told_until),
-            least_move: None,
             pause: Pause {
                 cause: resume.cause,
                 detail: resume.detail,
@@ -190,6 +179,11 @@ impl Recorder {
     /// Up to where recordings that have ended, and gaps, are told.
     pub fn told_until(&self) -> Wall90k {
         self.told.until
+    }
+
+    /// Recording has begun at least once since the start.
+    pub fn has_begun(&self) -> bool {
+        self.begun
     }
 
     /// The loss was told: so will be the return.
@@ -253,18 +247,9 @@ impl Recorder {
             self.drop_unit(unit.len);
             return;
         }
-        let sample = NewSample {
-            pts: unit.timestamp,
-            bytes: unit.len,
-            is_sync: unit.is_sync,
-            arrival: cx.wall - self.cut.map_or(Duration90k::ZERO, |c| c.ahead),
-        };
-        let Some(active) = &mut self.active else {
-            return;
-        };
-        match active.writer.add(sample) {
+        match self.add(cx.wall, &unit) {
             Ok(()) => self.added(cx, dir, unit.len),
-            Err(WriterError::NewRun { cause, reason }) => {
+            Err(WriterError::NewRun { cause, reason, .. }) => {
                 self.stop(cx, dir, cause, &reason);
                 self.drop_unit(unit.len);
             }
@@ -272,6 +257,39 @@ impl Recorder {
                 self.stop(cx, dir, GapCause::Camera, &e.to_string());
                 self.drop_unit(unit.len);
             }
+        }
+    }
+
+    /// Adds `unit` to the recording in progress. Where only the recording's place in time is off, it
+    /// goes on there until the next sync sample, so that no frame is lost for it.
+    fn add(&mut self, wall: Wall90k, unit: &AccessUnit) -> Result<(), WriterError> {
+        let Some(active) = &mut self.active else {
+            return Err(WriterError::NotSync);
+        };
+        let ahead = self.cut.as_ref().map_or(Duration90k::ZERO, |c| c.ahead);
+        let sample = NewSample {
+            pts: unit.timestamp,
+            bytes: unit.len,
+            is_sync: unit.is_sync,
+            arrival: wall - ahead,
+        };
+        match active.writer.add(sample) {
+            Err(WriterError::NewRun {
+                cause,
+                reason,
+                ahead: Some(ahead),
+            }) => {
+                active.writer.keep_time(ahead);
+                active.writer.add(sample)?;
+                self.cut.get_or_insert(CutAtSync {
+                    cause,
+                    reason,
+                    ahead: Duration90k::ZERO,
+                    moved: None,
+                });
+                Ok(())
+            }
+            result => result,
         }
     }
 
@@ -311,8 +329,8 @@ impl Recorder {
                 "the video parameters changed",
             );
         }
-        if let Some(cut) = self.cut.filter(|_| unit.is_sync) {
-            return self.stop(cx, dir, GapCause::Clock, cut.reason);
+        if let Some(cut) = self.cut.clone().filter(|_| unit.is_sync) {
+            return self.stop(cx, dir, cut.cause, &cut.reason);
         }
         match active.rotation.before(media, bytes, unit.len, unit.is_sync) {
             Cut::GoOn => {}
@@ -397,7 +415,7 @@ impl Recorder {
     /// Recording has begun, for the first time or again.
     fn tell_begun(&mut self, cx: &mut Cx<'_>) {
         if self.told_lost {
-            let lost = cx.wall - self.told.until;
+            let lost = (cx.wall - self.told.until).max(Duration90k::ZERO);
             let message = format!("recording again; {lost} were not recorded");
             cx.out
                 .log_stream(Severity::Notice, "camera-back", &self.name, message);
@@ -473,12 +491,7 @@ impl Recorder {
             0 => self.gap_until(recording.start, recording.clock_untrusted),
             _ => None,
         };
-        self.told.chain_hash = recording.chain_hash;
-        self.told.until = recording.start + recording.wall_duration;
-        self.told.untrusted = recording.clock_untrusted;
-        if let (true, None, Some(edge)) = (recording.clock_untrusted, self.least_move, self.edge) {
-            self.least_move = Some(edge - recording.start);
-        }
+        self.told.add_recording(&recording, self.open, None);
         dir.finish(active.file, recording, gap);
         self.run = next_pts.map(|_| run);
     }
@@ -508,8 +521,7 @@ impl Recorder {
         }
         if let Some(gap) = self.gap_until(wall, !clock_trusted) {
             for reached in [&mut self.told, &mut self.durable] {
-                reached.until = gap.end;
-                reached.untrusted = !clock_trusted;
+                reached.add_gap(gap.end, !clock_trusted);
             }
             self.gaps.push(gap);
         }
@@ -538,82 +550,51 @@ impl Recorder {
             };
         }
         self.run = None;
-        if let Some(cut) = self.cut.take() {
-            self.move_told(cut);
-        }
+        self.end_cut();
     }
 
-    /// What was recorded before the clock was set will be moved.
-    fn move_told(&mut self, cut: ClockCut) {
-        if cut.moved == Duration90k::ZERO {
-            return;
-        }
-        // The database pushes what would come to lie on older recordings past them.
-        let moved = cut.moved.max(self.least_move.unwrap_or(cut.moved));
-        // What was told before this start of the recorder is where it belongs.
-        for reached in [&mut self.told, &mut self.durable] {
-            if std::mem::take(&mut reached.untrusted) {
-                reached.until = reached.until + moved;
-            }
+    /// The new run that was to begin may begin.
+    fn end_cut(&mut self) {
+        if let Some(by) = self.cut.take().and_then(|cut| cut.moved) {
+            self.told.set_clock(by);
         }
     }
 
     /// The clock was set, stepped or lost.
     pub fn clock_changed(&mut self, change: ClockChange) {
-        let cut = match change {
-            ClockChange::Set(by) => ClockCut {
-                reason: "the clock was set",
-                ahead: by,
-                moved: by,
-            },
-            ClockChange::Stepped(by) => ClockCut {
-                reason: "the clock was stepped",
-                ahead: by,
-                moved: Duration90k::ZERO,
-            },
+        let (reason, ahead, moved) = match change {
+            ClockChange::Set(by) => ("the clock was set", by, Some(by)),
+            ClockChange::Stepped(by) => ("the clock was stepped", by, None),
             ClockChange::Lost => return,
         };
-        match (&self.active, &mut self.cut) {
-            (Some(active), cuts) => {
-                // What was begun while the clock was trusted is not moved.
-                let moved = match active.clock_untrusted {
-                    true => cut.moved,
-                    false => Duration90k::ZERO,
-                };
-                match cuts {
-                    Some(earlier) => {
-                        earlier.ahead += cut.ahead;
-                        earlier.moved += moved;
-                    }
-                    None => *cuts = Some(ClockCut { moved, ..cut }),
-                }
+        if let Some(by) = moved {
+            self.durable.set_clock(by);
+        }
+        if self.active.is_some() {
+            let cut = self.cut.get_or_insert(CutAtSync {
+                cause: GapCause::Clock,
+                reason: reason.to_owned(),
+                ahead: Duration90k::ZERO,
+                moved: None,
+            });
+            cut.ahead += ahead;
+            if let Some(by) = moved {
+                *cut.moved.get_or_insert_default() += by;
             }
-            (None, _) => {
-                self.move_told(cut);
-                if matches!(change, ClockChange::Stepped(_)) {
-                    self.pause = Pause {
-                        cause: GapCause::Clock,
-                        detail: cut.reason.to_owned(),
-                    };
-                }
-            }
+        } else if let Some(by) = moved {
+            self.told.set_clock(by);
+        } else {
+            self.pause = Pause {
+                cause: GapCause::Clock,
+                detail: reason.to_owned(),
+            };
         }
     }
 
-    /// A recording that has ended is durable.
-    /// `set` is by how much the clock was set since the start: what was recorded before is moved.
+    /// A recording that has ended is durable. `set` is by how much the clock was set since the start:
+    /// what was recorded before is moved.
     pub fn durable(&mut self, recording: &Recording, set: Option<Duration90k>) {
-        let of_before = recording.clock_untrusted && recording.open == self.open;
-        let moved = set
-            .filter(|_| of_before)
-            .map(|by| by.max(self.least_move.unwrap_or(by)));
-        let end = recording.start + recording.wall_duration + moved.unwrap_or_default();
-        self.durable = Reached {
-            next_sequence: recording.id.sequence + 1,
-            chain_hash: recording.chain_hash,
-            until: self.durable.until.max(end),
-            untrusted: recording.clock_untrusted && moved.is_none(),
-        };
+        self.durable.add_recording(recording, self.open, set);
     }
 
     /// The directory is lost: what is not durable is left to its journal.
@@ -622,19 +603,20 @@ impl Recorder {
         self.run = None;
         self.buffer.drain(..self.complete);
         self.complete = 0;
-        if let Some(cut) = self.cut.take() {
-            self.move_told(cut);
-        }
-        let next_sequence = self.told.next_sequence;
-        self.told = Reached {
-            next_sequence,
-            ..self.durable
-        };
+        self.end_cut();
+        self.go_back_to_durable();
         self.unsettled = true;
         self.pause = Pause {
             cause: GapCause::Disk,
             detail: detail.to_owned(),
         };
+    }
+
+    /// What is not durable counts for nothing any more, but its sequence numbers are used up.
+    fn go_back_to_durable(&mut self) {
+        let next_sequence = self.told.next_sequence;
+        self.told = self.durable;
+        self.told.next_sequence = next_sequence;
     }
 
     /// All recordings that have ended are durable.
@@ -669,10 +651,7 @@ impl Recorder {
             return;
         }
         self.moving_from = None;
-        self.told = Reached {
-            next_sequence: self.told.next_sequence,
-            ..self.durable
-        };
+        self.go_back_to_durable();
         self.pause = Pause {
             cause: GapCause::Disk,
             detail: detail.to_owned(),
@@ -680,9 +659,9 @@ impl Recorder {
     }
 
     /// The directory's journal told of a recording; the gap before it is told too. `moved` is by how
-    /// much the recording is going to be moved, because it is of before the clock was set.
-    pub fn recovered(&mut self, recording: &Recording, moved: Duration90k) -> Option<Gap> {
-        let start = recording.start + moved;
+    /// much the recording is going to be moved, if it is of before the clock was set.
+    pub fn recovered(&mut self, recording: &Recording, moved: Option<Duration90k>) -> Option<Gap> {
+        let start = self.told.start_of(recording, moved);
         if std::mem::take(&mut self.is_new) {
             // It is not: the recorder ended before its first commit. Its time line begins here.
             self.told.until = start;
@@ -692,19 +671,10 @@ impl Recorder {
             };
         }
         // What an earlier start of the recorder left where its clock put it is not moved any more.
-        let untrusted =
-            recording.clock_untrusted && recording.open == self.open && moved == Duration90k::ZERO;
+        let untrusted = recording.clock_untrusted && recording.open == self.open && moved.is_none();
         let gap = self.gap_until(start, untrusted);
-        self.told = Reached {
-            next_sequence: self.told.next_sequence.max(recording.id.sequence + 1),
-            chain_hash: recording.chain_hash,
-            until: self.told.until.max(start + recording.wall_duration),
-            untrusted,
-        };
+        self.told.add_recording(recording, self.open, moved);
         self.durable = self.told;
-        if recording.open != self.open {
-            self.edge = self.edge.max(Some(self.told.until));
-        }
         gap
     }
 

@@ -144,11 +144,16 @@ impl Board {
     fn frame(&mut self, streams: &[i32], bytes: u32) {
         self.pass(100);
         self.frames += 1;
+        self.sample(streams, bytes, self.frames * 9_000, true);
+    }
+
+    /// A sample of each of `streams` comes.
+    fn sample(&mut self, streams: &[i32], bytes: u32, timestamp: i64, is_sync: bool) {
         for id in streams {
             let unit = AccessUnit {
                 len: bytes,
-                timestamp: self.frames * 9_000,
-                is_sync: true,
+                timestamp,
+                is_sync,
                 sample_entry: Some(Arc::new(VideoSampleEntry {
                     width: 16,
                     height: 16,
@@ -171,6 +176,17 @@ impl Board {
                 .with_stream(self.now, id, |_, cx, rec, dir| take(rec, cx, dir));
         }
         self.tell(Event::Timeout);
+    }
+
+    /// No camera is there to answer, and that is not what it is about.
+    fn no_camera(&mut self) {
+        for id in self.nvr.streams.keys().copied().collect::<Vec<_>>() {
+            self.nvr.with_stream(self.now, id, |session, cx, _, _| {
+                session.hang_up(cx);
+                Ok(())
+            });
+        }
+        self.answer_all();
     }
 
     fn recorder(&self, id: i32) -> &recorder::Recorder {
@@ -259,13 +275,7 @@ fn a_disk_that_hangs_stops_its_own_streams_only() {
         .map(|(id, _)| id.0)
         .collect();
     let good = 2;
-    for id in board.nvr.streams.keys().copied().collect::<Vec<_>>() {
-        // No camera is there to answer, and that is not what this is about.
-        board.nvr.with_stream(board.now, id, |session, cx, _, _| {
-            session.hang_up(cx);
-            Ok(())
-        });
-    }
+    board.no_camera();
     assert!(!hanging.contains(&good));
     let slow = board.nvr.streams[&StreamId(1)].dir();
     for _ in 0..400 {
@@ -376,6 +386,115 @@ fn a_last_commit_that_fails_is_tried_again() {
     board.pass(6_000);
     assert!(board.flushes.last().unwrap().clean_shutdown);
     assert!(board.actions.iter().any(|a| matches!(a, Action::Exit)));
+}
+
+#[test]
+fn the_end_waits_for_what_the_disk_was_asked_for() {
+    let mut board = Board::ready(&[URL], 1);
+    board.pass(1_000);
+    board.frame(&[1], 1_000);
+    board.answer_all();
+    board.tell(Event::Shutdown);
+    board.pass(10);
+    // The round of the last recording is over but for an old segment's removal, or whatever it be.
+    let dir = board.nvr.streams[&StreamId(1)].dir();
+    let request = DiskRequest::Space { dir };
+    board
+        .nvr
+        .out
+        .disk(dir, super::outbox::Purpose::Space, request);
+    board.tell(Event::Timeout);
+    board.answer_those(|r| !matches!(r, DiskRequest::Space { .. }));
+    board.pass(10);
+    assert!(board.flushes.last().unwrap().clean_shutdown);
+    let exits = |b: &Board| b.actions.iter().any(|a| matches!(a, Action::Exit));
+    assert!(!exits(&board));
+    let flushes = board.flushes.len();
+    board.pass(5_000);
+    assert!(!exits(&board));
+    board.answer_all();
+    assert!(exits(&board));
+    assert_eq!(board.flushes.len(), flushes, "the last commit is the last");
+
+    // What hangs is not waited for without end.
+    let mut board = Board::ready(&[URL], 1);
+    board.frame(&[1], 1_000);
+    board.tell(Event::Shutdown);
+    board.pass(9_000);
+    assert!(!exits(&board));
+    board.pass(2_000);
+    assert!(exits(&board));
+}
+
+#[test]
+fn a_streams_recordings_become_durable_in_their_order() {
+    let mut board = Board::ready(&[URL], 1);
+    board.frame(&[1], 1_000);
+    board.pass(1_000);
+    board.answer_all();
+    // A round that hangs in a write, the end of a recording behind it, and a short one after that.
+    board.frame(&[1], 1_000);
+    board.pass(1_000);
+    let end_of = |board: &mut Board, millis: u64| {
+        let id = StreamId(1);
+        board.nvr.with_stream(board.now, id, |_, cx, rec, dir| {
+            rec.stop(cx, dir, GapCause::Camera, "it is gone");
+            Ok(())
+        });
+        board.pass(millis);
+    };
+    board.frame(&[1], 1_000);
+    end_of(&mut board, 0);
+    board.frame(&[1], 1_000);
+    end_of(&mut board, 0);
+    let first = board.recorder(1).durable_next().0;
+    assert_eq!(first, 0);
+    // All is written but the very last bytes of the first one.
+    let last_of_first = board
+        .disk
+        .iter()
+        .rposition(|(_, r)| matches!(r, DiskRequest::Write { offset, .. } if *offset > 0))
+        .unwrap();
+    let held = board.disk.remove(last_of_first).unwrap();
+    board.answer_all();
+    assert_eq!(board.nvr.commit.pending().count(), 0);
+    board.answer(held);
+    board.answer_all();
+    board.pass(1_000);
+    board.answer_all();
+    let committed: Vec<u32> = board
+        .nvr
+        .commit
+        .pending()
+        .map(|(_, r)| r.id.sequence)
+        .collect();
+    assert_eq!(committed, [0, 1]);
+}
+
+#[test]
+fn a_camera_whose_clock_is_wrong_loses_no_frame() {
+    for fast in [true, false] {
+        let mut board = Board::ready(&[URL], 1);
+        board.no_camera();
+        let frames = 1_000;
+        for n in 0..frames {
+            board.pass(100);
+            let ticks = if fast { 11_000 } else { 7_000 };
+            board.sample(&[1], 100, n * ticks, n % 20 == 0);
+            board.answer_all();
+        }
+        board.tell(Event::Shutdown);
+        for _ in 0..3 {
+            board.pass(1_000);
+            board.answer_all();
+        }
+        let recordings = board.flushes.iter().flat_map(|f| &f.recordings);
+        let recordings: Vec<_> = recordings.map(|(_, r)| r).collect();
+        let samples: u32 = recordings.iter().map(|r| r.video_samples).sum();
+        assert_eq!(i64::from(samples), frames);
+        let runs = recordings.iter().filter(|r| r.run_offset == 0).count();
+        assert!(runs > 2, "{runs}");
+    }
 }
 
 #[test]

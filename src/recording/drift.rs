@@ -133,6 +133,12 @@ impl Drift {
         Ok(())
     }
 
+    /// After [`Lost`]: takes arrivals for so much earlier from now on, so that the time line goes on.
+    pub fn keep_time(&mut self, ahead: Duration90k) {
+        self.bias = self.bias - ahead;
+        self.window = None;
+    }
+
     /// When the current recording starts, as far as is known: the run's first may still move back.
     pub fn start(&self) -> Wall90k {
         self.start

@@ -89,9 +89,15 @@ pub enum WriterError {
     /// Finish it and the run; [`super::rotation::Rotation`] should have said so before.
     #[error("the recording is as large as it may be")]
     Full,
-    /// Finish it and begin a new run with this sample, or the next that is a sync sample.
+    /// Finish it and begin a new run with this sample, or the next that is a sync sample. Where `ahead`
+    /// is given, only the place in time is off, by so much, and [`Writer::keep_time`] makes it take
+    /// samples until then.
     #[error("{reason}")]
-    NewRun { cause: GapCause, reason: String },
+    NewRun {
+        cause: GapCause,
+        reason: String,
+        ahead: Option<Duration90k>,
+    },
     /// Only by [`Writer::finish`].
     #[error("not all of its bytes were handed to the disk, or it has no samples")]
     Unfinished,
@@ -246,6 +252,7 @@ impl Writer {
         let times = reorder.next(s.pts).map_err(|d| WriterError::NewRun {
             cause: GapCause::Camera,
             reason: d.to_string(),
+            ahead: None,
         })?;
         if self.newest.is_none() {
             self.first_dts = times.dts_90k;
@@ -275,6 +282,12 @@ impl Writer {
         self.sync_samples += u32::from(s.is_sync);
         self.bytes = bytes;
         Ok(())
+    }
+
+    /// Goes on where it is in time, although samples arrive so much later than that says (or earlier),
+    /// until the run can end: see [`WriterError::NewRun`].
+    pub fn keep_time(&mut self, ahead: Duration90k) {
+        self.run.drift.keep_time(ahead);
     }
 
     /// Puts the newest sample into the index, now that its duration is known.
@@ -464,6 +477,7 @@ fn duration_between(dts: i64, next: i64) -> Result<i32, WriterError> {
         .ok_or_else(|| WriterError::NewRun {
             cause: GapCause::Camera,
             reason: "the camera's timestamps cannot be".into(),
+            ahead: None,
         })
 }
 
@@ -487,5 +501,9 @@ fn new_run(l: &Lost) -> WriterError {
             format!("the camera's clock is slow by {error}"),
         ),
     };
-    WriterError::NewRun { cause, reason }
+    WriterError::NewRun {
+        cause,
+        reason,
+        ahead: Some(l.error),
+    }
 }
