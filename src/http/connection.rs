@@ -430,6 +430,10 @@ impl Connection {
         else {
             return Ok(Some(Step::Wait));
         };
+        if self.input.is_empty() {
+            // The response may take long: what nobody waits for is given back.
+            self.input = Vec::new();
+        }
         let mut request = head.request;
         request.body = reader.into_body();
         self.state = State::Answering(Answering {
