@@ -93,10 +93,9 @@ fn be_the_loop(ends: bool) -> i32 {
     // SAFETY: nothing was opened yet, and this is the only call.
     let given_sockets = unsafe { GivenSockets::from_environment() }.unwrap();
     let mut config = Config::default();
-    config.http.push(HttpConfig {
-        listen: Listen::Systemd("web".to_owned()),
-        allow_unauthenticated: Vec::new(),
-    });
+    config
+        .http
+        .push(HttpConfig::new(Listen::Systemd("web".to_owned())));
     let mut times = 0;
     let load = move || {
         times += 1;

@@ -40,7 +40,16 @@ const SECTIONS: [(&str, &[&str]); 5] = [
         ],
     ),
     ("[syslog]", &["to", "level"]),
-    ("[[http]]", &["listen", "allow_unauthenticated"]),
+    (
+        "[[http]]",
+        &[
+            "listen",
+            "allow_unauthenticated",
+            "names",
+            "trusted_proxies",
+            "owner_is_administrator",
+        ],
+    ),
     (
         "[[camera]]",
         &[
@@ -372,16 +381,28 @@ impl Reader<'_> {
             let permissions = self.texts(&section, "allow_unauthenticated", |text| {
                 one_of(text, &Permission::OF_VISITORS, |p| p.as_str())
             });
+            let names = self.texts(&section, "names", values::host_name);
+            let proxies = self.texts(&section, "trusted_proxies", values::ip_address);
+            let owner = self.boolean(&section, "owner_is_administrator");
             let Some(listen) = listen else { continue };
             if all.iter().any(|h| h.listen == listen) {
                 let message = format!("two [[http]] sections listen on {listen}; remove one");
                 self.problem(section.span, message);
                 continue;
             }
+            let is_unix = matches!(listen, Listen::Unix(_) | Listen::Systemd(_));
             all.push(HttpConfig {
-                listen,
                 allow_unauthenticated: permissions.into_iter().map(|(p, _)| p).collect(),
+                names: names.into_iter().map(|(n, _)| n).collect(),
+                trusted_proxies: proxies.into_iter().map(|(p, _)| p).collect(),
+                owner_is_administrator: owner.unwrap_or(false),
+                ..HttpConfig::new(listen)
             });
+            if owner == Some(true) && !is_unix {
+                let message = "owner_is_administrator is for UNIX sockets only: by TCP nobody can \
+                               tell who connects";
+                self.problem(section.span, message.to_owned());
+            }
         }
         all
     }
@@ -476,6 +497,16 @@ impl Reader<'_> {
         }
     }
 
+    /// A key that is true or false, if it is there.
+    fn boolean(&mut self, section: &Section, key: &str) -> Option<bool> {
+        let value = section.get(key)?;
+        if value.get_ref().as_bool().is_none() {
+            let message = not_a(value, "true or false, without quotes");
+            self.problem(value.span(), format!("`{key}`: {message}"));
+        }
+        value.get_ref().as_bool()
+    }
+
     fn stream(
         &mut self,
         section: &Section,
@@ -485,13 +516,7 @@ impl Reader<'_> {
         let transport = self.optional(section, "transport", |text| {
             one_of(text, &[Transport::Tcp, Transport::Udp], |t| t.as_str())
         });
-        let record = section.get("record").and_then(|value| {
-            if value.get_ref().as_bool().is_none() {
-                let message = not_a(value, "true or false, without quotes");
-                self.problem(value.span(), format!("`record`: {message}"));
-            }
-            value.get_ref().as_bool()
-        });
+        let record = self.boolean(section, "record");
         let retain = self.optional(section, "retain", values::retain);
         let sample_dir = self.sample_dir(section, sample_dirs);
         let Some(values::CameraUrl { url, credentials }) = url else {

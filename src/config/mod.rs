@@ -15,7 +15,7 @@ mod tests;
 pub use crate::access::Permission;
 use jiff::tz::TimeZone;
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -137,8 +137,11 @@ impl Config {
             sample_dirs: vec![state_dir.join("sample")],
             time_zone: system_time_zone(),
             http: vec![HttpConfig {
-                listen: Listen::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_HTTP_PORT))),
                 allow_unauthenticated: Permission::OF_VISITORS.to_vec(),
+                ..HttpConfig::new(Listen::Tcp(SocketAddr::from((
+                    Ipv4Addr::LOCALHOST,
+                    DEFAULT_HTTP_PORT,
+                ))))
             }],
             ..Config::default()
         }
@@ -221,6 +224,25 @@ pub struct HttpConfig {
     pub listen: Listen,
     /// What somebody may do without having signed in.
     pub allow_unauthenticated: Vec<Permission>,
+    /// Names that the page is asked for by, beside those of the local network.
+    pub names: Vec<String>,
+    /// The addresses of proxies whose `X-Forwarded-*` is believed.
+    pub trusted_proxies: Vec<IpAddr>,
+    /// Who connects to a UNIX socket as the recorder's own user, or root, may do everything.
+    pub owner_is_administrator: bool,
+}
+
+impl HttpConfig {
+    /// Where nobody may see anything without signing in.
+    pub fn new(listen: Listen) -> HttpConfig {
+        HttpConfig {
+            listen,
+            allow_unauthenticated: Vec::new(),
+            names: Vec::new(),
+            trusted_proxies: Vec::new(),
+            owner_is_administrator: false,
+        }
+    }
 }
 
 /// Where to listen.

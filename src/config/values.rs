@@ -4,13 +4,33 @@
 //! that ends with the mend.
 
 use super::{Listen, LogTarget, Reserve, Retain};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 use url::Url;
 
 /// The longest URL that is taken, in bytes.
 const MAX_URL_BYTES: usize = 2048;
+
+/// The longest host name (RFC 1035 section 2.3.4).
+const MAX_NAME_BYTES: usize = 255;
+
+/// A name that the page is asked for by, without a port.
+pub(super) fn host_name(text: &str) -> Result<String, String> {
+    let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    match !text.is_empty() && text.len() <= MAX_NAME_BYTES && text.bytes().all(good) {
+        true => Ok(text.to_ascii_lowercase()),
+        false => Err(format!(
+            "{text:?} is no host name: write it like \"nvr.example.net\", without http:// and port"
+        )),
+    }
+}
+
+/// An IP address.
+pub(super) fn ip_address(text: &str) -> Result<IpAddr, String> {
+    text.parse()
+        .map_err(|_| format!("{text:?} is no IP address: write it like \"192.0.2.7\""))
+}
 
 /// What [`size`] understands.
 const SIZE_UNITS: [(&str, u64); 9] = [

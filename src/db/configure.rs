@@ -362,7 +362,7 @@ fn cameras(connection: &Connection) -> Result<Vec<Camera>, Error> {
 fn streams(connection: &Connection, camera: i32) -> Result<Vec<Stream>, Error> {
     let mut select = connection.prepare_cached(
         "select id, kind, url, transport, record, retain_bytes, retain_days, dir_id,
-           next_sequence, last_chain_hash
+           next_sequence, last_chain_hash, media_duration_90k, runs
          from stream where camera_id = ?1 and kind in ('main', 'sub') order by kind, id",
     )?;
     let mut streams = select
@@ -398,6 +398,8 @@ fn stream(r: &Row) -> rusqlite::Result<Stream> {
         told_until: None,
         next_sequence: r.get(8)?,
         last_chain_hash: r.get(9)?,
+        media_duration: Duration90k(r.get(10)?),
+        runs: r.get(11)?,
     })
 }
 
@@ -458,6 +460,7 @@ fn garbage(connection: &Connection) -> Result<Vec<Garbage>, Error> {
                 sequence: r.get(2)?,
             },
             sample_file_bytes: r.get(3)?,
+            time: None,
         })
     })?;
     Ok(garbage.collect::<Result<_, _>>()?)

@@ -396,6 +396,7 @@ fn give_up(tx: &Transaction, oldest: &Oldest) -> Result<Garbage, Error> {
         dir: oldest.dir,
         id: oldest.id,
         sample_file_bytes: oldest.sample_file_bytes,
+        time: Some((oldest.start, oldest.end)),
     };
     tx.prepare_cached("delete from recording_index where id = ?1")?
         .execute([oldest.index_id])?;

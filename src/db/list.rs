@@ -123,10 +123,7 @@ impl Database {
     }
 
     /// See [`super::Request::Indexes`].
-    pub fn indexes(
-        &self,
-        ids: &[RecordingId],
-    ) -> Result<Vec<(RecordingId, Option<Arc<[u8]>>)>, Error> {
+    pub fn indexes(&self, ids: &[RecordingId]) -> Result<Vec<super::IndexOf>, Error> {
         if ids.len() > MAX_INDEXES {
             return Err(Error::Invalid(format!(
                 "{} indexes at once: {MAX_INDEXES} at most",

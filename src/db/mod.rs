@@ -112,7 +112,7 @@ pub enum Reply {
     Done,
     Summaries(Vec<Summary>),
     /// In the order of the request; `None` for a recording that is not (or no longer) there.
-    Indexes(Vec<(RecordingId, Option<Arc<[u8]>>)>),
+    Indexes(Vec<IndexOf>),
     Spans(Vec<Span>),
     Gaps(Vec<Gap>),
     /// `None` if there is no such row.
@@ -123,6 +123,9 @@ pub enum Reply {
     Sessions(SessionReply),
     Signals(SignalReply),
 }
+
+/// A recording and its sample index, if it is there.
+pub type IndexOf = (RecordingId, Option<Arc<[u8]>>);
 
 /// All that the daemon keeps of the database.
 #[derive(Clone, Debug)]
@@ -173,6 +176,8 @@ pub enum StreamKind {
 }
 
 impl StreamKind {
+    pub const ALL: [StreamKind; 2] = [StreamKind::Main, StreamKind::Sub];
+
     /// The word used in the configuration, the database, the API and logs.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -201,6 +206,9 @@ pub struct Stream {
     pub next_sequence: u32,
     /// The chain hash of its last recording; zeros before the first.
     pub last_chain_hash: [u8; 32],
+    /// The sum of the media durations of all recordings that it ever had, and the runs it began.
+    pub media_duration: Duration90k,
+    pub runs: u32,
 }
 
 /// Sums over a stream's recordings.
@@ -219,6 +227,8 @@ pub struct Garbage {
     pub dir: DirId,
     pub id: RecordingId,
     pub sample_file_bytes: i64,
+    /// When the recording began and ended; only what deletes it knows that.
+    pub time: Option<(Wall90k, Wall90k)>,
 }
 
 /// One commit of the steady state. Carried out in the order of the fields.

@@ -100,6 +100,11 @@ fn bad(sentence: &str) -> Response {
 /// One binary message whose payload is header lines (`Name: value`, CR LF), an empty line, and `payload`
 /// in its pieces: as bytes to send to any number of viewers. Control characters in a value become spaces.
 pub fn encode_binary(fields: &[(&str, &str)], payload: &[&[u8]]) -> Vec<u8> {
+    encode_binary_head(fields, payload, 0)
+}
+
+/// The same of a message that `later` more bytes belong to, which are sent behind it.
+pub fn encode_binary_head(fields: &[(&str, &str)], payload: &[&[u8]], later: usize) -> Vec<u8> {
     let mut head = String::with_capacity(256);
     for (name, value) in fields {
         head.push_str(name);
@@ -109,7 +114,7 @@ pub fn encode_binary(fields: &[(&str, &str)], payload: &[&[u8]]) -> Vec<u8> {
     }
     head.push_str("\r\n");
     let len = payload.iter().fold(head.len(), |n, p| n + p.len());
-    let mut out = frame(OpCode::Data(Data::Binary), len);
+    let mut out = frame(OpCode::Data(Data::Binary), len + later);
     out.extend_from_slice(head.as_bytes());
     for piece in payload {
         out.extend_from_slice(piece);

@@ -31,6 +31,8 @@ struct Unlinking {
     /// The batch under way: unlinked, then made durable together.
     batch: Vec<Garbage>,
     left: usize,
+    /// Somebody is being sent these: they go when that is done.
+    held: Vec<Garbage>,
 }
 
 /// See the module.
@@ -199,10 +201,41 @@ impl Commit {
         news
     }
 
-    /// Files that the database has let go of.
-    pub fn add_garbage(&mut self, garbage: impl IntoIterator<Item = Garbage>) {
+    /// Files that the database has let go of. What somebody is being sent stays until
+    /// [`Self::release`].
+    pub fn add_garbage(
+        &mut self,
+        garbage: impl IntoIterator<Item = Garbage>,
+        is_read: impl Fn(RecordingId) -> bool,
+    ) {
         for g in garbage {
-            self.unlinking.entry(g.dir).or_default().queue.push_back(g);
+            let u = self.unlinking.entry(g.dir).or_default();
+            match is_read(g.id) {
+                true => u.held.push(g),
+                false => u.queue.push_back(g),
+            }
+        }
+    }
+
+    /// Whether some garbage is held for those who are being sent it.
+    pub fn holds_garbage(&self) -> bool {
+        self.unlinking.values().any(|u| !u.held.is_empty())
+    }
+
+    /// The garbage of a directory that is held.
+    pub fn held_in(&self, dir: DirId) -> Vec<RecordingId> {
+        let held = self.unlinking.get(&dir).map(|u| &u.held);
+        held.into_iter().flatten().map(|g| g.id).collect()
+    }
+
+    /// Lets go what nobody is being sent any more.
+    pub fn release(&mut self, is_read: impl Fn(RecordingId) -> bool) {
+        for u in self.unlinking.values_mut() {
+            let (held, free) = std::mem::take(&mut u.held)
+                .into_iter()
+                .partition(|g| is_read(g.id));
+            u.held = held;
+            u.queue.extend::<Vec<Garbage>>(free);
         }
     }
 
@@ -212,6 +245,7 @@ impl Commit {
             u.queue
                 .iter()
                 .chain(&u.batch)
+                .chain(&u.held)
                 .map(|g| g.sample_file_bytes)
                 .sum()
         })

@@ -302,6 +302,20 @@ impl SampleDirectory {
         ours.map(|f| f.file.backlog_bytes()).sum()
     }
 
+    /// So many bytes of an open sample file can be read by now.
+    pub fn readable_bytes(&self, file: FileId) -> u64 {
+        self.files.get(&file).map_or(0, |f| f.file.readable_bytes())
+    }
+
+    /// Recordings that have ended and whose files are not yet durable, with how much of each can be
+    /// read by now.
+    pub fn ended(&self) -> impl Iterator<Item = (&Recording, u64)> {
+        self.files.values().filter_map(|f| {
+            let ended = f.ended.as_ref()?;
+            Some((&ended.recording, f.file.readable_bytes()))
+        })
+    }
+
     /// The recording of `file` has ended; all of its bytes were appended.
     pub fn finish(&mut self, file: FileId, recording: Recording, gap: Option<Gap>) {
         self.journal.finished(&recording);

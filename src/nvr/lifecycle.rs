@@ -40,6 +40,9 @@ impl Nvr {
     }
 
     pub(super) fn db_done(&mut self, now: Now, id: DbId, result: Result<Reply, db::Error>) {
+        let Err(result) = self.web_answered(now, id, result) else {
+            return;
+        };
         match (self.requests.remove(&id), result) {
             (Some(DbPurpose::Start), Ok(Reply::Snapshot(snapshot))) => self.started(now, *snapshot),
             (Some(DbPurpose::Configure), Ok(Reply::Snapshot(snapshot))) => {
@@ -51,6 +54,7 @@ impl Nvr {
                 self.phase = Phase::Stopped;
                 self.out.push(Action::Exit);
             }
+            (Some(DbPurpose::Calendar(page)), result) => self.calendar_read(now, page, result),
             (Some(purpose), Err(e)) => {
                 if let DbPurpose::DirAttached(dir) = purpose {
                     self.unconfirmed.insert(dir);
@@ -108,9 +112,11 @@ impl Nvr {
             false => (GapCause::Crash, "the recorder ended without notice"),
         };
         if !self.read_only {
-            self.commit.add_garbage(snapshot.garbage.iter().copied());
+            self.commit
+                .add_garbage(snapshot.garbage.iter().copied(), |_| false);
         }
         self.bring_in(now, &snapshot, cause);
+        self.begin_calendar();
         let streams = self.streams.len();
         let cameras = self.cameras.len();
         let plural = |n| if n == 1 { "" } else { "s" };
@@ -183,6 +189,8 @@ impl Nvr {
         let mut resume = Resume {
             open,
             next_sequence: row.next_sequence,
+            media_duration: row.media_duration,
+            runs: row.runs,
             chain_hash: row.last_chain_hash,
             told_until: row.told_until.unwrap_or(cx.wall),
             last_end: row.totals.last_end,
@@ -400,7 +408,12 @@ impl Nvr {
                 stream.settings.totals = totals;
             }
         }
-        self.commit.add_garbage(flushed.garbage);
+        self.calendar_committed(&flush, &flushed.garbage);
+        let gone: Vec<_> = flushed.garbage.iter().map(|g| g.id).collect();
+        self.recordings_gone(&gone);
+        let web = &self.web;
+        self.commit
+            .add_garbage(flushed.garbage, |id| web.is_reading(id));
         if let (true, Phase::Stopping { step, .. }) = (flush.clean_shutdown, &mut self.phase) {
             *step = Ending::Closing;
             self.wake_at(Some(now.monotonic));
@@ -432,13 +445,14 @@ impl Nvr {
         };
         self.config = config;
         // Who may see what is told by the order of the addresses, which may have changed.
-        self.close_clients();
+        self.close_clients(now, "the configuration was changed");
         let id = self.out.db(request);
         self.requests.insert(id, DbPurpose::Configure);
     }
 
     fn configured(&mut self, now: Now, snapshot: Snapshot) {
         self.bring_in(now, &snapshot, (GapCause::User, "it is new"));
+        self.begin_calendar();
         self.out.log(
             Severity::Notice,
             "configuration",

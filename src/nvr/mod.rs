@@ -6,7 +6,6 @@
 //! [`session`] and [`recorder`] (camera to recording), [`directory`] (recording to disk), [`commit`]
 //! (to the database, and deleting).
 
-mod api;
 mod backoff;
 mod buffers;
 mod clock;
@@ -22,6 +21,7 @@ mod retention;
 mod session;
 mod status;
 mod stream;
+mod web;
 
 pub use recorder::{STREAM_BACKLOG_BYTES, TOTAL_BACKLOG_BYTES};
 pub use status::{DirStatus, Status, StreamStatus};
@@ -88,6 +88,7 @@ enum DbPurpose {
     Start,
     Configure,
     DirAttached(DirId),
+    Calendar(web::CalendarPage),
 }
 
 /// See the module.
@@ -120,7 +121,9 @@ pub struct Nvr {
     told_ready: bool,
     /// How many streams are recorded, of how many, as the service manager was told.
     told_status: Option<(usize, usize)>,
-    clients: api::Clients,
+    web: web::Web,
+    /// The user that the program runs as, if the shell has told.
+    own_uid: Option<u32>,
     /// When something is to be done without an event; may be earlier than need be.
     wake: Option<Monotonic>,
     stats: Option<port::ReactorStats>,
@@ -167,7 +170,8 @@ impl Nvr {
             read_only: false,
             told_ready: false,
             told_status: None,
-            clients: api::Clients::default(),
+            web: web::Web::default(),
+            own_uid: None,
             wake: Some(Monotonic(0)),
             stats: None,
             started: None,
@@ -180,6 +184,11 @@ impl Nvr {
             read_only: true,
             ..Nvr::new(config, seed)
         }
+    }
+
+    /// Tells which user the program runs as: a UNIX socket may let that one do everything.
+    pub fn set_own_uid(&mut self, uid: u32) {
+        self.own_uid = Some(uid);
     }
 
     /// Something is to be done at `at`.
@@ -212,6 +221,7 @@ impl Nvr {
             .flatten()
             .min();
         self.wake_at(wake);
+        self.send_frames(now, id);
     }
 
     fn owner_stream(&self, conn: ConnId) -> Option<StreamId> {
@@ -250,7 +260,7 @@ impl Nvr {
                 }
             }
             Event::Drained { conn } => self.http_event(now, Event::Drained { conn }),
-            Event::Draining { .. } => {}
+            Event::Draining { conn } => self.http_event(now, Event::Draining { conn }),
             Event::Closed { conn, reason } => {
                 let owner = self.out.owner(conn);
                 self.out.forget_conn(conn);
@@ -271,7 +281,21 @@ impl Nvr {
                     self.with_stream(now, id, |s, cx, _, _| s.udp_bound(cx, rtp, result));
                 }
             }
-            Event::Accepted { conn, listener, .. } => self.accepted(now, conn, listener),
+            Event::Accepted {
+                conn,
+                listener,
+                peer,
+                uid,
+                tls,
+            } => {
+                let origin = web::Origin {
+                    listener,
+                    peer,
+                    uid,
+                    tls,
+                };
+                self.accepted(now, conn, origin);
+            }
             Event::Disk { op, result, buffer } => self.disk_done(now, op, result, buffer),
             Event::Db { id, result } => self.db_done(now, id, result),
             // Nothing is asked of the helper yet.
@@ -294,6 +318,9 @@ impl Nvr {
         };
         if matches!(self.phase, Phase::Stopping { .. }) {
             self.wake_at(Some(now.monotonic));
+        }
+        if let Purpose::OpenForReading(file) = pending.purpose {
+            return self.opened_for_reading(now, file, result.map(|_| ()));
         }
         match pending.purpose {
             Purpose::UnlinkGarbage if result.is_ok() => {
@@ -346,12 +373,14 @@ impl Nvr {
             self.directory_lost(id, &reason);
         }
         if outcome.full && self.full.insert(id) {
+            self.stop_reading_garbage(id);
             self.commit.hurry();
             self.wake_at(Some(Monotonic(0)));
         }
     }
 
     fn directory_lost(&mut self, id: DirId, reason: &str) {
+        self.stop_reading(id);
         self.commit.directory_lost(id);
         self.full.remove(&id);
         for stream in self.streams.values_mut() {
@@ -472,7 +501,7 @@ impl Nvr {
             Phase::New => Some(Monotonic(0)),
             _ => None,
         };
-        let clients = self.clients.next_timeout();
+        let clients = self.web.next_timeout();
         streams
             .chain(dirs)
             .chain(clients)

@@ -44,6 +44,8 @@ pub struct OpenFile {
     writes_under_way: u32,
     backlog_bytes: u64,
     unsynced: bool,
+    /// A chunk is written out of its turn, because there was no space for it before.
+    disordered: bool,
 }
 
 impl OpenFile {
@@ -61,6 +63,7 @@ impl OpenFile {
             writes_under_way: 0,
             backlog_bytes: 0,
             unsynced: true,
+            disordered: false,
         };
         file.ask_creation(out);
         file
@@ -87,6 +90,14 @@ impl OpenFile {
     /// Everything handed over is written (though perhaps not durable).
     pub fn is_written(&self) -> bool {
         self.creation == Creation::Done && self.backlog_bytes == 0 && self.writes_under_way == 0
+    }
+
+    /// So many bytes from its beginning can be read by now; all that can be is not always told.
+    pub fn readable_bytes(&self) -> u64 {
+        match self.disordered {
+            true => 0,
+            false => self.len - self.backlog_bytes,
+        }
     }
 
     /// The file is there.
@@ -179,11 +190,13 @@ impl OpenFile {
         self.writes_under_way -= 1;
         self.backlog_bytes -= u64::from(bytes);
         self.unsynced = true;
+        self.disordered &= self.backlog_bytes > 0;
     }
 
     /// There was no space for a chunk: it waits until there is.
     pub fn not_written(&mut self, offset: u64, data: Vec<u8>, round: u32) {
         self.writes_under_way -= 1;
+        self.disordered = true;
         self.waiting.push_back(Waiting {
             offset,
             data,

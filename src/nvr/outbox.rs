@@ -28,6 +28,8 @@ pub enum Purpose {
     /// Making creations durable as part of a round of syncing.
     SyncDir,
     Space,
+    /// Opening a sample file for somebody who reads it.
+    OpenForReading(FileId),
     /// Anything that was under way when its directory was put away: nobody waits for it.
     Abandoned,
 }

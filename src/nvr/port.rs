@@ -314,6 +314,8 @@ pub struct ReactorStats {
     /// Turns of the loop by how long they kept it busy, waiting not counted: bucket 0 counts those
     /// below 1 us, bucket `n` those from 2^(n-1) us to below 2^n us.
     pub turns: [u64; TURN_BUCKETS],
+    /// How long all turns together kept it busy.
+    pub busy: Duration,
     /// The longest turn since the start.
     pub longest_turn: Duration,
     /// The longest turn since the report before this one.

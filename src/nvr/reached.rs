@@ -12,6 +12,9 @@ use crate::time::{Duration90k, Wall90k};
 pub struct Reached {
     pub next_sequence: u32,
     pub chain_hash: [u8; 32],
+    /// The media durations of all recordings of the stream so far, and the runs that they begin.
+    pub media_duration: Duration90k,
+    pub runs: u32,
     /// Up to here recordings and gaps are told.
     pub until: Wall90k,
     /// `until` is of before the clock was set: it moves when it is.
@@ -33,9 +36,20 @@ impl Reached {
         Reached {
             next_sequence,
             chain_hash,
+            media_duration: Duration90k::ZERO,
+            runs: 0,
             until,
             untrusted,
             least: last_end,
+        }
+    }
+
+    /// The same of a stream that had so much before.
+    pub fn with_sums(self, media_duration: Duration90k, runs: u32) -> Reached {
+        Reached {
+            media_duration,
+            runs,
+            ..self
         }
     }
 
@@ -62,6 +76,8 @@ impl Reached {
         let end = self.start_of(recording, moved) + recording.wall_duration;
         self.next_sequence = self.next_sequence.max(recording.id.sequence + 1);
         self.chain_hash = recording.chain_hash;
+        self.media_duration += recording.media_duration;
+        self.runs += u32::from(recording.run_offset == 0);
         self.until = self.until.max(end);
         self.untrusted = movable && moved.is_none();
         self.least = match self.untrusted {

@@ -11,11 +11,13 @@ use super::outbox::StreamName;
 use super::port::{FileId, Severity};
 use super::reached::Reached;
 use crate::h264::VideoSampleEntry;
+use crate::recording::index::Sample;
 use crate::recording::rotation::{Cut, Rotation};
 use crate::recording::writer::{NewSample, Run, Start, Writer, WriterError};
 use crate::recording::{DirId, Gap, GapCause, OpenId, Recording, RecordingId};
 use crate::rtp::AccessUnit;
 use crate::time::{Duration90k, Wall90k};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// A chunk is handed to the disk once it has this many bytes; less at each round of syncing.
@@ -37,12 +39,60 @@ const SHORTEST_GAP: Duration90k = Duration90k(9_000);
 /// Why nothing is recorded after what the journal alone knows of a stream.
 const ENDED_BEFORE_COMMIT: &str = "the recorder ended without notice";
 
+/// Frames that wait for those who watch. They are asked after each read of a socket, which holds
+/// fewer; of more the oldest go.
+const MAX_FRAMES: usize = 1024;
+
 /// A recording in progress.
 struct Active {
     writer: Writer,
     file: FileId,
     rotation: Rotation,
     clock_untrusted: bool,
+}
+
+/// A recording in progress, seen from outside.
+pub struct Growing<'a> {
+    pub writer: &'a Writer,
+    pub file: FileId,
+    /// The media durations of all recordings that its stream ever had before it, and their runs.
+    pub prev_media_duration: Duration90k,
+    pub prev_runs: u32,
+}
+
+impl Growing<'_> {
+    pub fn facts(&self) -> Facts {
+        Facts {
+            id: self.writer.id(),
+            open: self.writer.open(),
+            start: self.writer.start_time(),
+            entry: self.writer.sample_entry().clone(),
+            prev_media_duration: self.prev_media_duration,
+            prev_runs: self.prev_runs,
+        }
+    }
+}
+
+/// What those who watch are told of the recording that a frame is of.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    pub id: RecordingId,
+    pub open: OpenId,
+    /// As far as is known; it may still move back a little.
+    pub start: Wall90k,
+    pub entry: Arc<VideoSampleEntry>,
+    pub prev_media_duration: Duration90k,
+    pub prev_runs: u32,
+}
+
+/// A frame for those who watch.
+#[derive(Debug)]
+pub struct Frame {
+    pub of: Facts,
+    /// Its duration is that of the one before: its own is not known yet.
+    pub sample: Sample,
+    /// In AVC form.
+    pub data: Vec<u8>,
 }
 
 /// Why nothing is being recorded.
@@ -99,12 +149,17 @@ pub struct Recorder {
     lost_packets: u64,
     /// When the newest sample was taken.
     last_sample: Option<Wall90k>,
+    watched: bool,
+    frames: VecDeque<Frame>,
 }
 
 /// What a recorder goes on from.
 pub struct Resume {
     pub open: OpenId,
     pub next_sequence: u32,
+    /// The media durations of all recordings there ever were, and the runs.
+    pub media_duration: Duration90k,
+    pub runs: u32,
     pub chain_hash: [u8; 32],
     /// Up to here recordings and gaps are told.
     pub told_until: Wall90k,
@@ -126,7 +181,8 @@ impl Recorder {
             resume.told_until,
             resume.is_new && resume.clock_untrusted,
             resume.last_end,
-        );
+        )
+        .with_sums(resume.media_duration, resume.runs);
         Recorder {
             name,
             open: resume.open,
@@ -151,6 +207,8 @@ impl Recorder {
             begun: false,
             lost_packets: 0,
             last_sample: None,
+            watched: false,
+            frames: VecDeque::new(),
         }
     }
 
@@ -212,6 +270,35 @@ impl Recorder {
     /// Bytes that wait in the buffer.
     pub fn buffered_bytes(&self) -> usize {
         self.buffer.len()
+    }
+
+    /// What is being recorded, for those who watch or read it; `None` while nothing is.
+    pub fn growing(&self) -> Option<Growing<'_>> {
+        let active = self.active.as_ref()?;
+        Some(Growing {
+            writer: &active.writer,
+            file: active.file,
+            prev_media_duration: self.told.media_duration,
+            prev_runs: self.told.runs,
+        })
+    }
+
+    /// The media durations of all recordings of the stream that have ended, and their runs.
+    pub fn sums_of_ended(&self) -> (Duration90k, u32) {
+        (self.told.media_duration, self.told.runs)
+    }
+
+    /// Somebody watches, or nobody does any more: whether frames are copied for [`Self::next_frame`].
+    pub fn set_watched(&mut self, watched: bool) {
+        self.watched = watched;
+        if !watched {
+            self.frames = VecDeque::new();
+        }
+    }
+
+    /// A frame that was recorded, for those who watch.
+    pub fn next_frame(&mut self) -> Option<Frame> {
+        self.frames.pop_front()
     }
 
     /// The recording in progress: its bytes and duration so far.
@@ -302,10 +389,32 @@ impl Recorder {
     fn added(&mut self, cx: &mut Cx<'_>, dir: &mut SampleDirectory, bytes: u32) {
         self.last_sample = Some(cx.wall);
         self.complete += bytes as usize;
+        if self.watched {
+            self.copy_frame(bytes as usize);
+        }
         if self.complete >= CHUNK_BYTES {
             self.hand_over(cx, dir);
             self.check_backlog(cx, dir);
         }
+    }
+
+    /// Keeps the newest sample for those who watch, who are asked after each event of the stream.
+    fn copy_frame(&mut self, bytes: usize) {
+        let Some(growing) = self.growing() else {
+            return;
+        };
+        let Some(sample) = growing.writer.newest() else {
+            return;
+        };
+        let frame = Frame {
+            of: growing.facts(),
+            sample,
+            data: self.buffer[self.complete - bytes..self.complete].to_vec(),
+        };
+        if self.frames.len() == MAX_FRAMES {
+            self.frames.pop_front();
+        }
+        self.frames.push_back(frame);
     }
 
     /// Ends the recording in progress before `unit` where it cannot or should not take it.

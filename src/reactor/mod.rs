@@ -105,10 +105,11 @@ pub fn run(config: Config, options: Options) -> Result<ExitCode, StartError> {
         bulk_tick: BULK_TICK,
         signals: true,
     };
-    let nvr = match options.database {
+    let mut nvr = match options.database {
         db::Mode::ReadOnly => Nvr::read_only(config, core_seed),
         _ => Nvr::new(config, core_seed),
     };
+    nvr.set_own_uid(nix::unistd::getuid().as_raw());
     let mut event_loop = EventLoop::new(nvr, setup)?;
     match event_loop.run().map_err(StartError::System)? {
         End::InGoodOrder => Ok(ExitCode::SUCCESS),

@@ -34,6 +34,7 @@ impl Turns {
         took: Duration,
     ) -> Option<SlowTurns> {
         stats.turns[bucket(took)] += 1;
+        stats.busy += took;
         stats.longest_turn = stats.longest_turn.max(took);
         stats.longest_recent_turn = stats.longest_recent_turn.max(took);
         if took > SLOW_TURN {

@@ -135,7 +135,7 @@ impl Drift {
 
     /// After [`Lost`]: takes arrivals for so much earlier from now on, so that the time line goes on.
     pub fn keep_time(&mut self, ahead: Duration90k) {
-        self.bias = self.bias - ahead;
+        self.bias -= ahead;
         self.window = None;
     }
 

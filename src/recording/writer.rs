@@ -117,6 +117,8 @@ pub struct Writer {
     last_duration_90k: i32,
     newest: Option<Newest>,
     first_dts: i64,
+    /// The first sample's composition offset.
+    first_offset_90k: i32,
     samples: u32,
     sync_samples: u32,
     bytes: u32,
@@ -221,6 +223,7 @@ impl Writer {
             last_duration_90k: GUESSED_DURATION_90K as i32,
             newest: None,
             first_dts: 0,
+            first_offset_90k: 0,
             samples: 0,
             sync_samples: 0,
             bytes: 0,
@@ -256,6 +259,7 @@ impl Writer {
         })?;
         if self.newest.is_none() {
             self.first_dts = times.dts_90k;
+            self.first_offset_90k = times.composition_offset_90k;
         }
         let media = Duration90k(times.dts_90k.saturating_sub(self.first_dts));
         let duration = match &self.newest {
@@ -445,6 +449,68 @@ impl Writer {
             self.newest
                 .map_or(0, |n| n.dts.saturating_sub(self.first_dts)),
         )
+    }
+
+    /// The newest sample, as if it lasted as long as the one before it; `None` before the first.
+    /// Its offset in the file and its composition offset count from the first sample's.
+    pub fn newest(&self) -> Option<Sample> {
+        let n = self.newest.as_ref()?;
+        Some(Sample {
+            media_start_90k: n.dts.saturating_sub(self.first_dts),
+            duration_90k: self.last_duration_90k,
+            composition_offset_90k: n
+                .sample
+                .composition_offset_90k
+                .saturating_sub(self.first_offset_90k),
+            offset: self.bytes - n.sample.bytes,
+            bytes: n.sample.bytes,
+            is_sync: n.sample.is_sync,
+        })
+    }
+
+    /// What the recording would be if it ended with the last sample that lies within its first
+    /// `readable` bytes: for those who read it while it grows. It has no hashes. `None` if no sample
+    /// lies there.
+    pub fn so_far(&self, readable: u64) -> Option<Recording> {
+        let mut last = Cursor::default();
+        let mut next = last;
+        while let Some(Ok(s)) = next.next(&self.index) {
+            if u64::from(s.offset) + u64::from(s.bytes) > readable {
+                break;
+            }
+            last = next;
+        }
+        let mut totals = *last.totals();
+        let mut index = self.index[..last.position().max(1)].to_vec();
+        if let Some(n) = &self.newest {
+            if u64::from(self.bytes) <= readable && totals.samples + 1 == self.samples {
+                let mut encoder = last.encoder(&index);
+                n.sample
+                    .append(&mut encoder, &mut index, self.last_duration_90k);
+                totals.samples += 1;
+                totals.sync_samples += u32::from(n.sample.is_sync);
+                totals.bytes = self.bytes;
+                totals.media_duration_90k += i64::from(self.last_duration_90k);
+            }
+        }
+        let media_duration = Duration90k(totals.media_duration_90k);
+        (totals.samples > 0).then(|| Recording {
+            id: self.id,
+            open: self.open,
+            run_offset: self.run.offset,
+            start: self.run.drift.start(),
+            wall_duration: media_duration,
+            media_duration,
+            clock_untrusted: self.clock_untrusted,
+            sample_file_bytes: totals.bytes,
+            video_samples: totals.samples,
+            video_sync_samples: totals.sync_samples,
+            sample_entry: self.sample_entry.clone(),
+            index,
+            data_hash: [0; 16],
+            chain_hash: [0; 32],
+            end_reason: String::new(),
+        })
     }
 
     /// Samples added.

@@ -318,8 +318,9 @@ impl<'a> World<'a> {
             });
         }
         if let Some((id, result)) = self.helper.poll(now) {
-            self.trace
-                .note(now, "helper", id.0, || format!("{id:?} {}", trace::told(&result)));
+            self.trace.note(now, "helper", id.0, || {
+                format!("{id:?} {}", trace::told(&result))
+            });
             return self.deliver(Event::Helper { id, result });
         }
         if let Some(arrival) = self.network.poll(now, &mut self.witness) {

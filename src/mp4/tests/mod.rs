@@ -149,12 +149,12 @@ impl<'a> Reader<'a> {
 
 /// All bytes ahead of the samples.
 fn head(recordings: &[&Recording], file: &File) -> Vec<u8> {
-    let samples = file.pieces(0..file.len()).scan(0, |at, piece| {
+    let mut samples = file.pieces(0..file.len()).scan(0, |at, piece| {
         let start = *at;
         *at += piece.len();
         Some((start, matches!(piece, Piece::Samples { .. })))
     });
-    let end = samples.skip_while(|(_, is_samples)| !is_samples).next();
+    let end = samples.find(|(_, is_samples)| *is_samples);
     let end = end.map_or(file.len(), |(start, _)| start);
     Reader::new(recordings.iter().copied()).read(file, 0..end)
 }

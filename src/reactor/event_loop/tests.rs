@@ -141,10 +141,7 @@ fn attach(_: &SampleDirectory, _: &AttachRequest) -> Result<Attached, AttachErro
 }
 
 fn setup(listen: &[Listen]) -> Setup {
-    let http = listen.iter().map(|listen| HttpConfig {
-        listen: listen.clone(),
-        allow_unauthenticated: Vec::new(),
-    });
+    let http = listen.iter().cloned().map(HttpConfig::new);
     let mut config = Config {
         http: http.collect(),
         ..Config::default()

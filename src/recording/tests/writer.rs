@@ -48,6 +48,35 @@ fn durations_come_from_the_next_sample() {
 }
 
 #[test]
+fn what_there_is_so_far_ends_with_a_whole_sample_that_can_be_read() {
+    let mut w = start(id(1, 0), Run::new(None), [0; 32]);
+    assert!(w.so_far(u64::MAX).is_none() && w.newest().is_none());
+    for (pts, bytes, is_sync) in [(0, 100, true), (3_000, 10, false), (6_010, 11, false)] {
+        add(&mut w, sample(pts, bytes, is_sync));
+    }
+    assert!(w.so_far(99).is_none());
+    for (readable, expected) in [
+        (100, &[3_000][..]),
+        (110, &[3_000, 3_010]),
+        (120, &[3_000, 3_010]),
+        // How long the newest will last is not known yet.
+        (121, &[3_000, 3_010, 3_010]),
+        (u64::MAX, &[3_000, 3_010, 3_010]),
+    ] {
+        let r = w.so_far(readable).unwrap();
+        let durations: Vec<_> = samples(&r).iter().map(|s| s.duration_90k).collect();
+        assert_eq!(durations, expected, "{readable}");
+        let totals = index::totals(&r.index).unwrap();
+        assert_eq!(r.video_samples, totals.samples);
+        assert_eq!(r.sample_file_bytes, totals.bytes);
+        assert!(u64::from(r.sample_file_bytes) <= readable);
+        assert_eq!(r.media_duration.0, totals.media_duration_90k);
+    }
+    let newest = w.newest().unwrap();
+    assert_eq!((newest.media_start_90k, newest.offset), (6_010, 110));
+}
+
+#[test]
 fn a_lone_frame_is_a_recording() {
     let mut w = start(id(1, 0), Run::new(None), [0; 32]);
     add(&mut w, sample(0, 100, true));

@@ -1,0 +1,162 @@
+//! The list of a stream's recordings as clients get it: runs of several told as one.
+
+use crate::h264::VideoSampleEntry;
+use crate::recording::Summary;
+use crate::recording::{OpenId, RecordingId};
+use crate::time::{Duration90k, Wall90k};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+/// Recordings of one run, told as one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Row {
+    ids: (u32, u32),
+    run_start: u32,
+    open: OpenId,
+    first_uncommitted: Option<u32>,
+    growing: bool,
+    start: Wall90k,
+    end: Wall90k,
+    sample_entry_id: i64,
+    samples: u64,
+    bytes: u64,
+    end_reason: String,
+}
+
+/// A recording and how it is kept.
+pub struct Item<'a> {
+    pub recording: &'a Summary,
+    /// The database does not know it yet.
+    pub uncommitted: bool,
+    /// It is being recorded.
+    pub growing: bool,
+}
+
+/// Gathers rows.
+pub struct List {
+    rows: Vec<Row>,
+    split: Option<Duration90k>,
+}
+
+impl List {
+    /// Rows are ended at the next boundary between recordings once they are longer than `split`.
+    pub fn new(split: Option<Duration90k>) -> List {
+        List {
+            rows: Vec::new(),
+            split,
+        }
+    }
+
+    /// Adds the next recording, in order of time.
+    pub fn push(&mut self, item: Item<'_>) {
+        let r = item.recording;
+        let RecordingId { sequence, .. } = r.id;
+        let split = self.split;
+        let joins = |row: &Row| {
+            row.ids.1.checked_add(1) == Some(sequence)
+                && Some(row.run_start) == sequence.checked_sub(r.run_offset)
+                && row.open == r.open
+                && row.sample_entry_id == r.sample_entry_id
+                && row.end_reason.is_empty()
+                && split.is_none_or(|s| row.end - row.start < s)
+        };
+        let row = match self.rows.last_mut() {
+            Some(row) if joins(row) => row,
+            _ => {
+                self.rows.push(Row {
+                    ids: (sequence, sequence),
+                    run_start: sequence.saturating_sub(r.run_offset),
+                    open: r.open,
+                    first_uncommitted: None,
+                    growing: false,
+                    start: r.start,
+                    end: r.start,
+                    sample_entry_id: r.sample_entry_id,
+                    samples: 0,
+                    bytes: 0,
+                    end_reason: String::new(),
+                });
+                match self.rows.last_mut() {
+                    Some(row) => row,
+                    None => return,
+                }
+            }
+        };
+        row.ids.1 = sequence;
+        if item.uncommitted && row.first_uncommitted.is_none() {
+            row.first_uncommitted = Some(sequence);
+        }
+        row.growing |= item.growing;
+        row.end = r.end();
+        row.samples += u64::from(r.video_samples);
+        row.bytes += u64::from(r.sample_file_bytes);
+        row.end_reason.clone_from(&r.end_reason);
+    }
+
+    /// The answer to `GET .../recordings`, with the sample entries that the rows refer to.
+    pub fn to_json(&self, entries: &BTreeMap<i64, &VideoSampleEntry>) -> Value {
+        let rows: Vec<Value> = self.rows.iter().map(Row::to_json).collect();
+        let entries: Map<String, Value> = entries
+            .iter()
+            .map(|(id, e)| (id.to_string(), sample_entry(e)))
+            .collect();
+        json!({ "recordings": rows, "videoSampleEntries": entries })
+    }
+}
+
+impl Row {
+    fn to_json(&self) -> Value {
+        let mut row = json!({
+            "startId": self.ids.0,
+            "runStartId": self.run_start,
+            "openId": self.open.0,
+            "startTime90k": self.start.0,
+            "endTime90k": self.end.0,
+            "videoSampleEntryId": self.sample_entry_id,
+            "videoSamples": self.samples,
+            "sampleFileBytes": self.bytes,
+            // No recording here ends with a frame that lasts no time.
+            "hasTrailingZero": false,
+        });
+        if self.ids.1 != self.ids.0 {
+            row["endId"] = json!(self.ids.1);
+        }
+        if let Some(first) = self.first_uncommitted {
+            row["firstUncommitted"] = json!(first);
+        }
+        if self.growing {
+            row["growing"] = json!(true);
+        }
+        if !self.end_reason.is_empty() {
+            row["endReason"] = json!(self.end_reason);
+        }
+        row
+    }
+}
+
+/// What clients are told of a picture's format.
+pub fn sample_entry(e: &VideoSampleEntry) -> Value {
+    let (aspect_width, aspect_height) = aspect(e);
+    json!({
+        "width": e.width,
+        "height": e.height,
+        "pixelHSpacing": e.pixel_h_spacing,
+        "pixelVSpacing": e.pixel_v_spacing,
+        "aspectWidth": aspect_width,
+        "aspectHeight": aspect_height,
+        "codec": e.rfc6381_codec,
+    })
+}
+
+/// The picture's shape as it is to be shown, in lowest terms: 16 to 9.
+pub fn aspect(e: &VideoSampleEntry) -> (u32, u32) {
+    let width = u64::from(e.width) * u64::from(e.pixel_h_spacing.max(1));
+    let height = u64::from(e.height) * u64::from(e.pixel_v_spacing.max(1));
+    let (mut a, mut b) = (width, height);
+    while b > 0 {
+        (a, b) = (b, a % b);
+    }
+    let divisor = a.max(1);
+    // 16-bit sides times 16-bit spacings.
+    ((width / divisor) as u32, (height / divisor) as u32)
+}

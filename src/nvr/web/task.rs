@@ -1,0 +1,630 @@
+//! A request that is being looked into: what it still wants from the database, and its answer.
+
+use super::access::{denied_response, require};
+use super::recordings::{Item, List};
+use super::route::{OfStream, Route};
+use super::top_level::{self, Extras};
+use super::uncommitted::Uncommitted;
+use super::view::{self, Form, View, Wanted};
+use super::{metrics, not_found, page, require_read};
+use crate::access::{Denied, Permission, Permissions, Principal};
+use crate::db::{self, After, Reply, StreamKind, Which};
+use crate::h264::VideoSampleEntry;
+use crate::http::{Request, Response, Status};
+use crate::mp4;
+use crate::nvr::Nvr;
+use crate::recording::{Gap, StreamId, Summary};
+use crate::time::{Duration90k, Now, Wall90k};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// Recordings that one list tells of at most.
+const MAX_LISTED: usize = 250_000;
+
+/// Gaps that one list tells of at most.
+const MAX_LISTED_GAPS: usize = 50_000;
+
+/// What a request is about, and how far its answer has got.
+pub enum Task {
+    Whole(Response),
+    Metrics,
+    TopLevel(TopLevel),
+    Recordings(Recordings),
+    Gaps(Gaps),
+    View(ViewTask),
+    Init {
+        id: i64,
+        account: bool,
+        entry: Option<Arc<VideoSampleEntry>>,
+        asked: bool,
+    },
+    Live(StreamId),
+}
+
+/// What a task waits for.
+pub enum Need {
+    Nothing,
+    Database(db::Request),
+    /// The calendar, which is being made: the task is looked into again when it is.
+    Calendar,
+}
+
+/// How a request is answered.
+pub enum Answer {
+    Whole(Response),
+    /// With (ranges of) a virtual file and these header fields.
+    File {
+        head: Vec<(&'static str, String)>,
+        view: Arc<View>,
+    },
+    /// By becoming a viewer of a stream.
+    Live(StreamId),
+}
+
+/// `GET /api/` and `/api/cameras/<uuid>/`.
+pub struct TopLevel {
+    camera: Option<Uuid>,
+    days: bool,
+    configs: bool,
+    who: Principal,
+}
+
+/// `GET .../recordings`.
+pub struct Recordings {
+    stream: StreamId,
+    span: Range<Wall90k>,
+    split: Option<Duration90k>,
+    found: Vec<Summary>,
+    uncommitted: Option<Vec<Uncommitted>>,
+    complete: bool,
+}
+
+/// `GET .../gaps`.
+pub struct Gaps {
+    stream: StreamId,
+    span: Range<Wall90k>,
+    found: Vec<Gap>,
+    complete: bool,
+}
+
+/// `GET .../view.mp4` and `view.m4s`.
+pub struct ViewTask {
+    wanted: Wanted,
+    account: bool,
+    /// As the client wants it to be saved.
+    file_name: Option<String>,
+    state: ViewState,
+}
+
+enum ViewState {
+    New,
+    Asking(Box<view::Ask>),
+    Done(Arc<View>),
+}
+
+type Refused = Box<Response>;
+
+/// The query's parameters that this interface knows.
+#[derive(Default)]
+struct Query {
+    days: bool,
+    camera_configs: bool,
+    start: Option<Wall90k>,
+    end: Option<Wall90k>,
+    split: Option<Duration90k>,
+    parts: Vec<String>,
+    subtitles: bool,
+    file_name: Option<String>,
+}
+
+impl Query {
+    fn of(request: &Request) -> Result<Query, Refused> {
+        let mut q = Query::default();
+        for (name, value) in request.query_pairs() {
+            let number = || {
+                value
+                    .parse::<i64>()
+                    .map_err(|_| malformed(&name, "is a whole number of 1/90,000 s"))
+            };
+            let flag = || match &*value {
+                "true" => Ok(true),
+                "false" => Ok(false),
+                _ => Err(malformed(&name, "is true or false")),
+            };
+            match &*name {
+                "days" => q.days = flag()?,
+                "cameraConfigs" => q.camera_configs = flag()?,
+                "ts" => q.subtitles = flag()?,
+                "startTime90k" => q.start = Some(Wall90k(number()?)),
+                "endTime90k" => q.end = Some(Wall90k(number()?)),
+                "split90k" => {
+                    q.split = Some(Duration90k(number()?)).filter(|d| d.0 > 0);
+                    if q.split.is_none() {
+                        return Err(malformed(&name, "is above 0"));
+                    }
+                }
+                "s" => q.parts.push(value.into_owned()),
+                "filename" => q.file_name = Some(value.into_owned()),
+                _ => {}
+            }
+        }
+        Ok(q)
+    }
+
+    fn span(&self) -> Range<Wall90k> {
+        self.start.unwrap_or(Wall90k(i64::MIN))..self.end.unwrap_or(Wall90k(i64::MAX))
+    }
+}
+
+fn malformed(name: &str, what: &str) -> Refused {
+    Box::new(Response::text(
+        Status::BadRequest,
+        &format!("the query parameter {name} {what}"),
+    ))
+}
+
+impl Nvr {
+    /// What a request is about, if it may be asked.
+    pub(super) fn begin_task(
+        &mut self,
+        request: &Request,
+        who: &Principal,
+    ) -> Result<Task, Refused> {
+        let segments = request
+            .segments()
+            .map_err(|e| Box::new(Response::text(Status::BadRequest, &e.to_string())))?;
+        let route = Route::of(&segments).ok_or_else(|| Box::new(not_found()))?;
+        require_read(request)?;
+        let query = Query::of(request)?;
+        Ok(match route {
+            Route::Page => Task::Whole(page::file(request)),
+            Route::Health => Task::Whole(Response::text(Status::Ok, "ok")),
+            Route::Metrics => {
+                require(who, Permission::ViewLive, None)?;
+                Task::Metrics
+            }
+            Route::TopLevel => {
+                require_any(who)?;
+                Task::TopLevel(TopLevel {
+                    camera: None,
+                    days: query.days,
+                    configs: query.camera_configs,
+                    who: who.clone(),
+                })
+            }
+            Route::Camera(uuid) => {
+                require_any(who)?;
+                if !self.cameras.iter().any(|c| c.uuid == uuid) || !may_see(who, uuid) {
+                    return Err(Box::new(not_found()));
+                }
+                Task::TopLevel(TopLevel {
+                    camera: Some(uuid),
+                    days: true,
+                    configs: query.camera_configs,
+                    who: who.clone(),
+                })
+            }
+            Route::Init { id, account } => {
+                require_any(who)?;
+                Task::Init {
+                    id,
+                    account,
+                    entry: None,
+                    asked: false,
+                }
+            }
+            Route::Stream { camera, kind, what } => {
+                let permission = match what {
+                    OfStream::Live => Permission::ViewLive,
+                    _ => Permission::ViewRecordings,
+                };
+                require(who, permission, Some(camera))?;
+                self.stream_task(camera, kind, what, query)?
+            }
+            Route::Login | Route::Logout | Route::Users | Route::User(_) | Route::Signals => {
+                return Err(Box::new(not_found()));
+            }
+        })
+    }
+
+    fn stream_task(
+        &self,
+        camera: Uuid,
+        kind: StreamKind,
+        what: OfStream,
+        query: Query,
+    ) -> Result<Task, Refused> {
+        let camera = self.cameras.iter().find(|c| c.uuid == camera);
+        let camera = camera.ok_or_else(|| Box::new(not_found()))?;
+        let stream = camera.streams.iter().find(|s| s.kind == kind);
+        let stream = stream.ok_or_else(|| Box::new(not_found()))?.id;
+        let (form, account) = match what {
+            OfStream::Live => return Ok(Task::Live(stream)),
+            OfStream::Recordings => {
+                return Ok(Task::Recordings(Recordings {
+                    stream,
+                    span: query.span(),
+                    split: query.split,
+                    found: Vec::new(),
+                    uncommitted: None,
+                    complete: false,
+                }));
+            }
+            OfStream::Gaps => {
+                return Ok(Task::Gaps(Gaps {
+                    stream,
+                    span: query.span(),
+                    found: Vec::new(),
+                    complete: false,
+                }));
+            }
+            OfStream::File { account } => {
+                let subtitles = query.subtitles;
+                (Form::Movie { subtitles }, account)
+            }
+            OfStream::Segment { account } => (Form::MediaSegment, account),
+        };
+        Ok(Task::View(ViewTask {
+            wanted: Wanted {
+                stream,
+                form,
+                parts: query.parts,
+            },
+            account,
+            file_name: query.file_name,
+            state: ViewState::New,
+        }))
+    }
+
+    /// What a task still wants.
+    pub(super) fn need(&mut self, task: &mut Task) -> Result<Need, Refused> {
+        Ok(match task {
+            Task::Whole(_) | Task::Live(_) | Task::Metrics => Need::Nothing,
+            Task::TopLevel(task) => match task.days && !self.web.calendar.is_ready() {
+                true => Need::Calendar,
+                false => Need::Nothing,
+            },
+            Task::Init {
+                id, asked: false, ..
+            } => Need::Database(db::Request::SampleEntry(*id)),
+            Task::Init { .. } => Need::Nothing,
+            Task::Recordings(task) => {
+                if task.uncommitted.is_none() {
+                    if let Some(entry) = self.entry_without_row(task.stream) {
+                        return Ok(Need::Database(db::Request::SampleEntryId(entry)));
+                    }
+                    task.uncommitted = Some(self.uncommitted(task.stream));
+                }
+                task.need()
+            }
+            Task::Gaps(task) => task.need(),
+            Task::View(task) => self.need_of_view(task)?,
+        })
+    }
+
+    fn need_of_view(&mut self, task: &mut ViewTask) -> Result<Need, Refused> {
+        if matches!(task.state, ViewState::New) {
+            if let Some(view) = self.web.layouts.get(&task.wanted) {
+                task.state = ViewState::Done(view);
+            } else if let Some(entry) = self.entry_without_row(task.wanted.stream) {
+                return Ok(Need::Database(db::Request::SampleEntryId(entry)));
+            } else {
+                let uncommitted = self.uncommitted(task.wanted.stream);
+                let zone = self.config.time_zone.clone();
+                let ask = view::Ask::new(task.wanted.clone(), zone, uncommitted);
+                task.state = ViewState::Asking(Box::new(ask.map_err(Box::new)?));
+            }
+        }
+        let ViewState::Asking(ask) = &task.state else {
+            return Ok(Need::Nothing);
+        };
+        if let Some(request) = ask.need() {
+            return Ok(Need::Database(request));
+        }
+        let ViewState::Asking(ask) = std::mem::replace(&mut task.state, ViewState::New) else {
+            return Ok(Need::Nothing);
+        };
+        let view = Arc::new(ask.finish().map_err(Box::new)?);
+        if view.settled {
+            self.web.layouts.insert(task.wanted.clone(), view.clone());
+        }
+        task.state = ViewState::Done(view);
+        Ok(Need::Nothing)
+    }
+
+    /// The answer, once nothing is needed any more.
+    pub(super) fn finish(&mut self, now: Now, task: Task) -> Answer {
+        Answer::Whole(match task {
+            Task::Whole(response) => response,
+            Task::Live(stream) => return Answer::Live(stream),
+            Task::Metrics => {
+                let text = metrics::text(self.status(now));
+                let mut response = Response::text(Status::Ok, "");
+                response.head =
+                    crate::http::ResponseHead::new(Status::Ok).content_type(metrics::CONTENT_TYPE);
+                response.body = text.into_bytes().into();
+                response
+            }
+            Task::TopLevel(task) => self.top_level(now, &task),
+            Task::Recordings(task) => task.answer(),
+            Task::Gaps(task) => task.answer(),
+            Task::Init { entry, account, .. } => match entry {
+                Some(entry) if account => account_of(&mp4::File::init(&entry)),
+                Some(entry) => return init(&entry),
+                None => not_found(),
+            },
+            Task::View(ViewTask {
+                state: ViewState::Done(view),
+                account,
+                file_name,
+                wanted,
+            }) => {
+                if account {
+                    return Answer::Whole(account_of(&view.file));
+                }
+                return Answer::File {
+                    head: fields(&wanted, &view, file_name.as_deref()),
+                    view,
+                };
+            }
+            Task::View(_) => Response::text(Status::InternalServerError, "the file is not ready"),
+        })
+    }
+
+    fn top_level(&self, now: Now, task: &TopLevel) -> Response {
+        let mut status = self.status(now);
+        let who = &task.who;
+        status.cameras.retain(|c| may_see(who, c.uuid));
+        let user = who.user().map(|signed_in| {
+            let user = &signed_in.user;
+            let preferences = serde_json::from_str(user.preferences.as_json());
+            json!({
+                "name": user.name,
+                "id": user.id.0,
+                "preferences": preferences.unwrap_or(Value::Null),
+                "session": signed_in.csrf().map(|csrf| json!({ "csrf": csrf })),
+            })
+        });
+        let configs = task.configs && who.may(Permission::ReadCameraConfigs, None);
+        let extras = Extras {
+            zone: &self.config.time_zone,
+            days: task.days.then(|| self.web.calendar.days()),
+            configs: configs.then(|| self.camera_configs()),
+            signals: json!([]),
+            signal_types: json!([]),
+            permissions: json!(who.permissions()),
+            user,
+        };
+        let value = match task.camera {
+            None => top_level::top_level(&status, &extras),
+            Some(uuid) => match status.cameras.iter().find(|c| c.uuid == uuid) {
+                Some(camera) => top_level::camera(camera, &extras),
+                None => return not_found(),
+            },
+        };
+        Response::json(Status::Ok, &value)
+    }
+
+    /// Each camera's settings without its password.
+    fn camera_configs(&self) -> BTreeMap<i32, Value> {
+        let of = |c: &db::Camera| {
+            let streams: serde_json::Map<String, Value> = c
+                .streams
+                .iter()
+                .map(|s| {
+                    let value = json!({ "url": s.url, "transport": s.transport.as_str() });
+                    (s.kind.as_str().to_owned(), value)
+                })
+                .collect();
+            json!({ "username": c.username, "streams": streams })
+        };
+        self.cameras.iter().map(|c| (c.id, of(c))).collect()
+    }
+}
+
+/// Whether somebody may know of a camera.
+fn may_see(who: &Principal, camera: Uuid) -> bool {
+    let mut all = Permission::ALL.into_iter();
+    all.any(|p| who.may(p, Some(camera)))
+}
+
+/// Refuses who may do nothing at all.
+fn require_any(who: &Principal) -> Result<(), Refused> {
+    if who.permissions() != Permissions::NONE {
+        return Ok(());
+    }
+    Err(Box::new(denied_response(match who.user() {
+        None => Denied::SignIn,
+        Some(_) => Denied::Forbidden,
+    })))
+}
+
+impl Task {
+    /// Takes in what the database answered.
+    pub fn take(&mut self, result: Result<Reply, db::Error>) -> Result<(), Refused> {
+        let reply = result.map_err(|e| {
+            let sentence = format!("the database does not answer: {e}");
+            Box::new(Response::text(Status::ServiceUnavailable, &sentence))
+        })?;
+        match (self, reply) {
+            (_, Reply::SampleEntryId(Some(_))) => {}
+            (_, Reply::SampleEntryId(None)) => {
+                return Err(Box::new(Response::text(
+                    Status::ServiceUnavailable,
+                    "the database is open for reading only",
+                )));
+            }
+            (Task::Recordings(task), Reply::Summaries(found)) => task.take(found)?,
+            (Task::Gaps(task), Reply::Gaps(found)) => task.take(found)?,
+            (Task::Init { entry, asked, .. }, Reply::SampleEntry(found)) => {
+                *entry = found;
+                *asked = true;
+            }
+            (Task::View(task), reply) => {
+                if let ViewState::Asking(ask) = &mut task.state {
+                    ask.take(reply).map_err(Box::new)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl Recordings {
+    fn need(&self) -> Need {
+        match self.complete {
+            true => Need::Nothing,
+            false => Need::Database(db::Request::Summaries {
+                stream: self.stream,
+                which: Which::Overlapping {
+                    span: self.span.clone(),
+                    after: self.found.last().map(After::from),
+                },
+                limit: db::MAX_SUMMARIES,
+            }),
+        }
+    }
+
+    fn take(&mut self, found: Vec<Summary>) -> Result<(), Refused> {
+        self.complete = found.len() < db::MAX_SUMMARIES;
+        self.found.extend(found);
+        match self.found.len() > MAX_LISTED {
+            true => Err(too_many()),
+            false => Ok(()),
+        }
+    }
+
+    fn answer(self) -> Response {
+        let mut list = List::new(self.split);
+        let mut entries: BTreeMap<i64, &VideoSampleEntry> = BTreeMap::new();
+        for recording in &self.found {
+            entries.insert(recording.sample_entry_id, &recording.sample_entry);
+            list.push(Item {
+                recording,
+                uncommitted: false,
+                growing: false,
+            });
+        }
+        let last = self.found.iter().map(|s| s.id.sequence).max();
+        let uncommitted = self.uncommitted.unwrap_or_default();
+        let fresh = uncommitted.iter().filter(|u| {
+            let s = &u.summary;
+            // The database may have got it since.
+            Some(s.id.sequence) > last && s.start < self.span.end && s.end() > self.span.start
+        });
+        for u in fresh {
+            entries.insert(u.summary.sample_entry_id, &u.summary.sample_entry);
+            list.push(Item {
+                recording: &u.summary,
+                uncommitted: true,
+                growing: u.growing,
+            });
+        }
+        Response::json(Status::Ok, &list.to_json(&entries))
+    }
+}
+
+fn too_many() -> Refused {
+    Box::new(Response::text(
+        Status::BadRequest,
+        "that is more than can be listed at once: ask for a shorter span",
+    ))
+}
+
+impl Gaps {
+    fn need(&self) -> Need {
+        let start = self.found.last().map_or(self.span.start, |g| g.end);
+        match self.complete {
+            true => Need::Nothing,
+            false => Need::Database(db::Request::Gaps {
+                stream: self.stream,
+                span: start..self.span.end,
+                limit: db::MAX_GAPS,
+            }),
+        }
+    }
+
+    fn take(&mut self, found: Vec<Gap>) -> Result<(), Refused> {
+        self.complete = found.len() < db::MAX_GAPS;
+        self.found.extend(found);
+        match self.found.len() > MAX_LISTED_GAPS {
+            true => Err(too_many()),
+            false => Ok(()),
+        }
+    }
+
+    fn answer(self) -> Response {
+        let gaps: Vec<Value> = self
+            .found
+            .iter()
+            .map(|g| {
+                json!({
+                    "startTime90k": g.start.0,
+                    "endTime90k": g.end.0,
+                    "cause": g.cause.as_str(),
+                    "detail": g.detail,
+                })
+            })
+            .collect();
+        Response::json(Status::Ok, &json!({ "gaps": gaps }))
+    }
+}
+
+/// The header fields of a view, beyond those of every file.
+fn fields(wanted: &Wanted, view: &View, name: Option<&str>) -> Vec<(&'static str, String)> {
+    let mut fields = Vec::new();
+    if wanted.form == Form::MediaSegment {
+        fields.push((
+            "X-Prev-Media-Duration",
+            view.prev_media_duration.0.to_string(),
+        ));
+        fields.push(("X-Runs", view.prev_runs.to_string()));
+        fields.push((
+            "X-Leading-Media-Duration",
+            view.file.leading_duration().0.to_string(),
+        ));
+    }
+    if let Some(name) = name {
+        fields.push(("Content-Disposition", attachment(name)));
+    }
+    fields
+}
+
+/// `Content-Disposition` (RFC 6266) with a name that is safe on every system.
+fn attachment(name: &str) -> String {
+    let safe: String = name
+        .chars()
+        .map(|c| match c {
+            'a'..='z' | 'A'..='Z' | '0'..='9' | ' ' | '.' | '-' | '_' | '(' | ')' => c,
+            _ => '_',
+        })
+        .take(120)
+        .collect();
+    format!("attachment; filename=\"{safe}\"")
+}
+
+fn init(entry: &VideoSampleEntry) -> Answer {
+    let file = mp4::File::init(entry);
+    let (width, height) = mp4::aspect(entry);
+    Answer::File {
+        head: vec![("X-Aspect", format!("{width}:{height}"))],
+        view: Arc::new(View {
+            file: Arc::new(file),
+            prev_media_duration: Duration90k::ZERO,
+            prev_runs: 0,
+            settled: true,
+            indexes: BTreeMap::new(),
+        }),
+    }
+}
+
+fn account_of(file: &mp4::File) -> Response {
+    let lines: String = file.account().map(|line| line + "\n").collect();
+    let mut response = Response::text(Status::Ok, "");
+    response.body = lines.into_bytes().into();
+    response
+}
