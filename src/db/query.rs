@@ -1,4 +1,4 @@
-//! Reading what was recorded: by time, for `export` and for the page. Changes nothing.
+//! Reading whole recordings for `check`, and gaps. Changes nothing.
 //!
 //! Each call is one transaction, so that beside a running daemon it sees a commit whole or not at all.
 
@@ -22,35 +22,6 @@ pub(super) const SAMPLE_ENTRY: &str = "select width, height, pixel_h_spacing, pi
     rfc6381_codec, avcc, reorder_frames from video_sample_entry where id = ?1";
 
 impl Database {
-    /// The stream's recordings that overlap a span, in order of time, each with its directory.
-    pub fn recordings(
-        &self,
-        stream: StreamId,
-        span: &Range<Wall90k>,
-    ) -> Result<Vec<(DirId, Recording)>, Error> {
-        let tx = self.connection.unchecked_transaction()?;
-        // Recordings of a stream never overlap: of those that begin before the span only the last
-        // can reach into it.
-        let mut select = tx.prepare_cached(&format!(
-            "select {COLUMNS} from recording r join recording_index i on i.id = r.index_id
-             where r.stream_id = ?1 and r.start_90k < ?3 and r.start_90k >= coalesce(
-               (select max(start_90k) from recording
-                where stream_id = ?1 and start_90k <= ?2 and wall_duration_90k > 0), ?2)
-             order by r.start_90k"
-        ))?;
-        let mut rows = select.query(params![stream.0, span.start.0, span.end.0])?;
-        let mut recordings = Recordings::new(&tx);
-        let mut found = Vec::new();
-        while let Some(row) = rows.next()? {
-            let (dir, r) = recordings.read(stream, row)?;
-            // A very short one may have no duration at all.
-            if r.start + r.wall_duration > span.start || r.start >= span.start {
-                found.push((dir, r));
-            }
-        }
-        Ok(found)
-    }
-
     /// One recording and its directory; `None` if it was given up meanwhile.
     pub fn recording(&self, id: RecordingId) -> Result<Option<(DirId, Recording)>, Error> {
         let found = self.page_from(id.stream, id.sequence, 1)?;

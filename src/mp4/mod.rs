@@ -3,7 +3,7 @@
 //!
 //! A [`File`] is made of [`Segment`]s: spans of recordings, one after another, in one video track. Whole
 //! recordings are laid out from the sums in their rows; only one that is cut needs its sample index. What is
-//! kept is about 90 bytes a segment; which bytes are where follows from running sums. Constant bytes
+//! kept is 56 bytes a segment; which bytes are where follows from running sums. Constant bytes
 //! are the boxes; the tables that grow with the frames are generated when they are read, one segment's part
 //! at a time, from an index that the caller brings then; frames are ranges of sample files. See
 //! `design/mp4.md`.

@@ -398,3 +398,13 @@ fn cut<'a>(mut bytes: Vec<u8>, range: Range<u64>) -> Cow<'a, [u8]> {
     bytes.drain(..range.start as usize);
     Cow::Owned(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn little_is_kept_of_a_segment() {
+        assert!(size_of::<Laid>() <= 56, "{}", size_of::<Laid>());
+    }
+}

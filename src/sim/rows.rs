@@ -8,6 +8,9 @@ use crate::time::Wall90k;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+/// Recordings that are read at a time.
+const PAGE: u32 = 500;
+
 /// All rows.
 #[derive(Debug, Default)]
 pub struct Rows {
@@ -38,13 +41,22 @@ impl Rows {
             streams: BTreeMap::new(),
             garbage: snapshot.garbage.into_iter().map(|g| g.id).collect(),
         };
+        let mut recordings: BTreeMap<StreamId, Vec<(DirId, Recording)>> = BTreeMap::new();
+        let mut after = None;
+        loop {
+            let page = database.recordings_after(after, PAGE)?;
+            let Some((_, last)) = page.last() else {
+                break;
+            };
+            after = Some(last.id);
+            recordings.entry(last.id.stream).or_default().extend(page);
+        }
         for camera in snapshot.cameras {
             let index = scenario.cameras.iter().position(|c| c.name == camera.name);
             for stream in camera.streams {
                 if let Some(index) = index {
                     let ever = Wall90k(i64::MIN / 4)..Wall90k(i64::MAX / 4);
-                    let mut recordings = database.recordings(stream.id, &ever)?;
-                    recordings.sort_by_key(|(_, r)| r.id);
+                    let recordings = recordings.remove(&stream.id).unwrap_or_default();
                     let gaps = database.gaps(stream.id, &ever)?;
                     let all = StreamRows { recordings, gaps };
                     rows.streams.insert((index, stream.kind), (stream.id, all));

@@ -197,6 +197,25 @@ fn bytes_are_compared_with_their_hash() {
 }
 
 #[test]
+fn a_rows_sums_are_counted_anew() {
+    let mut r = with_three();
+    sql(
+        &r,
+        "update recording set duration_runs = 2 where sequence = 1;
+         update recording set duration_runs = null, composition_offsets = null where sequence = 2;",
+    );
+    found_and_mended(
+        &mut r,
+        &[
+            "recording 1/1: its row's sums are not those of its index",
+            "recording 1/2: its row's sums",
+            "can mend 2 of them",
+        ],
+        &["mended: 2 indexes were counted anew", "all is in order now"],
+    );
+}
+
+#[test]
 fn files_have_their_length() {
     let mut r = with_three();
     let (long, short) = (r.sample_file(id(&r, 0)), r.sample_file(id(&r, 1)));

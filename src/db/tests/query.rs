@@ -29,11 +29,12 @@ fn with_a_hole() -> (Database, StreamId) {
 
 #[test]
 fn recordings_are_found_by_time() {
-    let (db, stream) = with_a_hole();
-    let found = |from: i64, to: i64| -> Vec<u32> {
+    let (mut db, stream) = with_a_hole();
+    let mut found = |from: i64, to: i64| -> Vec<u32> {
         let span = TEN + Duration90k(from)..TEN + Duration90k(to);
-        let recordings = db.recordings(stream, &span).unwrap();
-        recordings.iter().map(|(_, r)| r.id.sequence).collect()
+        let which = Which::Overlapping { span, after: None };
+        let summaries = db.summaries(stream, &which, 9).unwrap();
+        summaries.iter().map(|s| s.id.sequence).collect()
     };
     let m = MINUTE.0;
     assert_eq!(found(-m, 10 * m), [0, 1, 2, 5, 6]);
@@ -44,10 +45,8 @@ fn recordings_are_found_by_time() {
     for (from, to) in [(-m, 0), (3 * m, 5 * m), (7 * m, 9 * m)] {
         assert_eq!(found(from, to), [0; 0], "{from}..{to}");
     }
-    let whole = db.recordings(stream, &(TEN..TEN + minutes(1))).unwrap();
-    let wanted = recording(whole[0].1.open, stream, 0);
-    assert_eq!(whole, [(DirId(1), wanted)]);
-    let of_other = db.recordings(StreamId(stream.0 + 1), &(TEN..TEN + minutes(9)));
+    let all = Which::Sequences(0..9);
+    let of_other = db.summaries(StreamId(stream.0 + 1), &all, 9);
     assert_eq!(of_other.unwrap(), []);
 }
 
