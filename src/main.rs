@@ -28,10 +28,12 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Init(command::init::Init),
+    Login(command::login::Login),
     Run(command::run::Run),
     Export(command::export::Export),
     Check(command::check::Check),
     Upgrade(command::upgrade::Upgrade),
+    Users(command::users::Users),
     Ts(command::ts::Ts),
     Demo(command::demo::Demo),
     SimulateCamera(command::simulate_camera::SimulateCamera),
@@ -67,10 +69,12 @@ fn main() -> ExitCode {
     };
     let result = match cli.command {
         Command::Init(args) => command::init::run(args),
+        Command::Login(args) => command::login::run(args),
         Command::Run(args) => command::run::run(args),
         Command::Export(args) => command::export::run(args),
         Command::Check(args) => command::check::run(args),
         Command::Upgrade(args) => command::upgrade::run(args),
+        Command::Users(args) => command::users::run(args),
         Command::Ts(args) => command::ts::run(args),
         Command::Demo(args) => command::demo::run(args),
         Command::SimulateCamera(args) => command::simulate_camera::run(args),

@@ -5,6 +5,7 @@ pub mod check;
 pub mod demo;
 pub mod export;
 pub mod init;
+pub mod login;
 mod output;
 mod progress;
 pub mod run;
@@ -12,6 +13,7 @@ pub mod simulate_camera;
 mod span;
 pub mod ts;
 pub mod upgrade;
+pub mod users;
 
 use moonfire_nvr::{config, db};
 use std::process::ExitCode;
