@@ -10,6 +10,7 @@ use moonfire_nvr::config::Secret;
 use moonfire_nvr::db::{
     Database, Mode, NewUser, Reply, Request, UserError, UserPatch, UserReply, UserRequest,
 };
+use nix::sys::signal::{SigSet, Signal};
 use std::fs::File;
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
@@ -53,7 +54,7 @@ pub fn run(args: Login) -> Result<Exit, Failure> {
         Some(path) => hash(&read_password(path)?)?,
         None if io::stdin().is_terminal() => {
             let name = there.as_ref().map_or(&args.user, |u| &u.name);
-            ask_for_password(name, &mut |prompt| rpassword::prompt_password(prompt))?
+            ask_for_password(name, &mut ask_on_terminal)?
         }
         None => hash(&read_password(Path::new("-"))?)?,
     };
@@ -161,6 +162,17 @@ fn ask_for_password(
         }
     }
     Err(Failure::Failed("nothing was changed".to_owned()))
+}
+
+/// Asks without showing what is typed. Ctrl-C ends the program, but not before the terminal shows
+/// again what is typed: the signal waits until then.
+fn ask_on_terminal(prompt: &str) -> io::Result<String> {
+    let mut interrupt = SigSet::empty();
+    interrupt.add(Signal::SIGINT);
+    interrupt.thread_block()?;
+    let answer = rpassword::prompt_password(prompt);
+    interrupt.thread_unblock()?;
+    answer
 }
 
 /// Reads a file that holds a password and nothing else; an end of line after it is no part of it.
