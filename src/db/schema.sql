@@ -293,6 +293,3 @@ create table signal_change (
   state integer not null check (state between 0 and 65535),
   primary key (signal_id, time_90k)
 ) strict, without rowid;
-
--- For reading a span of all of them.
-create index signal_change_by_time on signal_change (time_90k);

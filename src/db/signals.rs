@@ -354,30 +354,30 @@ fn make(tx: &Transaction, uuid: Uuid, new: NewSignal) -> Result<Signal, Error> {
 
 fn changes(tx: &Transaction, span: &Range<Wall90k>) -> Result<Vec<SignalChange>, Error> {
     let mut found = Vec::new();
-    let mut ids = tx.prepare_cached("select id from signal order by id")?;
-    let mut rows = ids.query([])?;
-    while let Some(row) = rows.next()? {
+    let mut ids = tx.prepare_cached("select id from signal")?;
+    let mut ids = ids.query([])?;
+    let mut select = tx.prepare_cached(
+        "select time_90k, state from signal_change
+         where signal_id = ?1 and time_90k >= ?2 and time_90k < ?3 order by time_90k",
+    )?;
+    while let Some(row) = ids.next()? {
         let signal = SignalId(row.get(0)?);
         // That it is unknown goes without saying.
         let before = last_change(tx, signal, span.start, "<")?;
         found.extend(before.filter(|c| c.state != 0));
+        let mut rows = select.query([signal.0, span.start.0, span.end.0])?;
+        while let Some(r) = rows.next()? {
+            if found.len() >= MAX_CHANGES_TOLD {
+                return Err(SignalError::SpanTooLong.into());
+            }
+            found.push(SignalChange {
+                at: Wall90k(r.get(0)?),
+                signal,
+                state: r.get(1)?,
+            });
+        }
     }
     found.sort_by_key(|c| (c.at, c.signal));
-    let mut select = tx.prepare_cached(
-        "select time_90k, signal_id, state from signal_change
-         where time_90k >= ?1 and time_90k < ?2 order by time_90k, signal_id",
-    )?;
-    let mut rows = select.query([span.start.0, span.end.0])?;
-    while let Some(r) = rows.next()? {
-        if found.len() >= MAX_CHANGES_TOLD {
-            return Err(SignalError::SpanTooLong.into());
-        }
-        found.push(SignalChange {
-            at: Wall90k(r.get(0)?),
-            signal: SignalId(r.get(1)?),
-            state: r.get(2)?,
-        });
-    }
     Ok(found)
 }
 

@@ -79,5 +79,3 @@ create table signal_change (
   state integer not null check (state between 0 and 65535),
   primary key (signal_id, time_90k)
 ) strict, without rowid;
-
-create index signal_change_by_time on signal_change (time_90k);

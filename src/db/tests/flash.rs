@@ -71,3 +71,103 @@ fn a_minute_of_twelve_streams_costs_the_flash_little() {
     let wal = std::fs::metadata(temp.path().join("db-wal")).unwrap().len();
     assert!(wal < 8 << 20, "the write-ahead log has {wal} bytes");
 }
+
+/// A file whose writes are counted, with nobody waiting for the disk.
+fn counted() -> (TempDir, Database) {
+    let temp = TempDir::new().unwrap();
+    let db = Database::open(temp.path(), Mode::Create, 1).unwrap();
+    db.connection
+        .pragma_update(None, "synchronous", "off")
+        .unwrap();
+    (temp, db)
+}
+
+/// A program that says each second what six cameras show, and foretells a minute. The bound is what
+/// design/access.md tells, and some more.
+#[test]
+fn updates_of_signals_cost_the_flash_little() {
+    const MEASURED: u16 = 2000;
+    let (_temp, mut db) = counted();
+    let mut ask = |request| match db.handle(Request::Signals(request)) {
+        Ok(Reply::Signals(reply)) => reply,
+        other => panic!("{other:?}"),
+    };
+    let kind = uuid::Uuid::from_u128(1);
+    ask(SignalRequest::PutType(SignalType {
+        uuid: kind,
+        name: "motion".to_owned(),
+        states: vec![SignalState {
+            state: 1,
+            name: "motion".to_owned(),
+            color: String::new(),
+            motion: true,
+        }],
+    }));
+    let mut ids = Vec::new();
+    for n in 0..6u16 {
+        let new = NewSignal {
+            kind,
+            name: format!("camera {n}"),
+            cameras: Vec::new(),
+        };
+        match ask(SignalRequest::Make(new)) {
+            SignalReply::Signal(signal) => ids.push((n, signal.id)),
+            other => panic!("{other:?}"),
+        }
+    }
+    let before = written();
+    for second in 0..MEASURED {
+        let start = TEN + Duration90k::from_secs(second.into());
+        // The same for half a minute.
+        let states = ids.iter().map(|(n, id)| (*id, (second / 30 + n) % 2));
+        ask(SignalRequest::Update(SignalUpdate {
+            states: states.collect(),
+            span: start..start + MINUTE,
+        }));
+    }
+    let an_update = (written() - before) / u64::from(MEASURED);
+    assert!(an_update < 10_000, "{an_update} bytes an update");
+}
+
+/// Ten browsers in use, written with the commit that takes place anyway.
+#[test]
+fn uses_of_sessions_cost_the_flash_little() {
+    use crate::access::{At, Use};
+    const MEASURED: i64 = 500;
+    let (_temp, mut db) = counted();
+    start(&mut db, &["/a"], &[]);
+    let anna = super::users::create(&mut db, "anna", &[]);
+    let mut sessions = Vec::new();
+    for _ in 0..10 {
+        let begun = db.handle(Request::Sessions(SessionRequest::Start {
+            user: anna.id,
+            verified: Secret("hash of anna".to_owned()),
+            at: At {
+                wall: TEN,
+                trusted: true,
+            },
+            user_agent: "x".repeat(120),
+            address: "192.0.2.7".to_owned(),
+        }));
+        match begun {
+            Ok(Reply::Sessions(SessionReply::Started { who, .. })) => sessions.push(who.id()),
+            other => panic!("{other:?}"),
+        }
+    }
+    let mut a_commit_with = |sessions: &[_]| {
+        let before = written();
+        for hour in 0..MEASURED {
+            let at = TEN + Duration90k::from_secs(3600 * hour);
+            let uses = sessions.iter().map(|of| Use { of: *of, at }).collect();
+            let request = Flush {
+                uses,
+                ..Flush::default()
+            };
+            flush(&mut db, request).unwrap();
+        }
+        (written() - before) / MEASURED as u64
+    };
+    let without = a_commit_with(&[]);
+    let more = a_commit_with(&sessions).saturating_sub(without);
+    assert!(more < 10_000, "{more} bytes more than {without}");
+}

@@ -149,7 +149,11 @@ fn what_cannot_be_is_refused_whole() {
     let (mut db, front, _) = two_doors();
     let nobody = SignalId(99);
     for (states, within, why) in [
-        (vec![(front, 1)], 2..1, SignalError::Span),
+        (
+            vec![(front, 1)],
+            Range { start: 2, end: 1 },
+            SignalError::Span,
+        ),
         (
             vec![(front, 1), (nobody, 1)],
             1..2,
