@@ -1,15 +1,15 @@
 //! The loop: one thread, one fixed turn, nothing in it that waits but the poll at its head.
 //!
 //! A turn: poll; take note of what is ready; hand answers of disk, database and resolver to the core;
-//! read sockets within budgets; accept; timers; send what is queued; hand the disk operations of the
-//! turn to the kernel. After each event the core's actions are carried out at once, so that a closed
+//! read sockets within budgets; accept; timers; send what is queued; ask the disk for what was not in
+//! memory; hand the disk operations of the turn to the kernel. After each event the core's actions are carried out at once, so that a closed
 //! connection delivers nothing more. See design/event-loop.md.
 
 #[cfg(test)]
 mod tests;
 
 use super::clock::Clock;
-use super::disk::Disk;
+use super::disk::{ColdRead, Disk};
 use super::helper::Helper;
 use super::resolver::{Asker, Resolver};
 use super::service_manager::ServiceManager;
@@ -218,6 +218,7 @@ impl<C: Core> EventLoop<C> {
         self.accept();
         self.timers();
         self.send();
+        self.read_cold();
         self.disk.flush();
         self.measure(began);
         Ok(())
@@ -348,9 +349,28 @@ impl<C: Core> EventLoop<C> {
                 None => break,
             }
         }
+        while let Some(warmed) = self.disk.next_warmed() {
+            self.sockets.warmed(warmed);
+        }
         let now = self.clock.monotonic();
         if let Some(config) = self.loader.as_mut().and_then(|l| l.next_reply(now)) {
             self.config_loaded(config);
+        }
+    }
+
+    /// Has the disk bring into memory what connections wait for, within its bounds, after all that the
+    /// core has asked of it in this turn.
+    fn read_cold(&mut self) {
+        let now = self.clock.monotonic();
+        while let Some(file) = self.sockets.next_released() {
+            self.disk.release(now, file);
+        }
+        loop {
+            let may = |read: &ColdRead| self.disk.may_read(read.file.dir);
+            let Some(read) = self.sockets.next_cold_read(may) else {
+                break;
+            };
+            self.disk.make_resident(now, read);
         }
     }
 

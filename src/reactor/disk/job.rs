@@ -1,11 +1,13 @@
 //! One disk operation with all that it needs, and how a thread does it.
 
 use super::directory::SampleDirectory;
+use super::window;
 use crate::nvr::port::{DiskError, Space};
 use crate::recording::recovery::{AttachError, AttachRequest, Attached};
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsRawFd, IntoRawFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -66,6 +68,11 @@ pub(in crate::reactor) enum Job {
     Space {
         dir: Arc<SampleDirectory>,
     },
+    /// Bring a range, which lies within one window, into memory: [`window`].
+    MakeResident {
+        file: Arc<File>,
+        range: Range<u64>,
+    },
 }
 
 /// What an operation yields.
@@ -76,6 +83,13 @@ pub(in crate::reactor) enum Outcome {
     Opened(File),
     Read(Vec<u8>),
     Space(Space),
+    /// Whether a range could be made resident. The file comes back, because letting go of it is work
+    /// for the disk too.
+    Resident {
+        file: Arc<File>,
+        range: Range<u64>,
+        result: io::Result<()>,
+    },
 }
 
 /// How an operation ended; `buffer` is that of a write.
@@ -86,7 +100,7 @@ pub(in crate::reactor) struct Done {
 }
 
 impl Job {
-    /// Whether there is an opcode for it.
+    /// Whether there is an opcode for it; for [`Job::MakeResident`] that depends on the kernel.
     pub(super) fn suits_uring(&self) -> bool {
         !matches!(self, Job::Attach { .. } | Job::Space { .. })
     }
@@ -133,6 +147,14 @@ impl Job {
                 .map_err(disk_error),
             Job::SyncDir { dir } => dir.sync_names().map(|()| Outcome::Done).map_err(disk_error),
             Job::Space { dir } => space(&dir).map(Outcome::Space).map_err(disk_error),
+            Job::MakeResident { file, range } => {
+                let result = window::make_resident(&file, &range);
+                Ok(Outcome::Resident {
+                    file,
+                    range,
+                    result,
+                })
+            }
         };
         Done { result, buffer }
     }

@@ -3,7 +3,7 @@
 //! [`uring`] is preferred: one system call a turn for whatever there is to do, and no thread of ours
 //! waits. Where the kernel has none of it, two threads do the same one after another. What is made
 //! of several steps ([`Job::Attach`]) or has no opcode ([`Job::Space`]) is done by the threads either
-//! way.
+//! way. Some threads more read what is to be sent, where the kernel cannot ([`Disk::make_resident`]).
 //!
 //! Owned by the event loop. What it promises beyond the port: operations on one file are done one
 //! at a time in the order in which they were asked for, so that they may be asked for ahead of
@@ -14,7 +14,9 @@ pub(in crate::reactor) mod job;
 #[cfg(test)]
 mod tests;
 pub(in crate::reactor) mod uring;
+pub(in crate::reactor) mod window;
 
+use super::tokens::SlotKey;
 use super::workers::Workers;
 use crate::nvr::port::{DiskError, DiskReply, DiskRequest, FileId, OpId};
 use crate::recording::DirId;
@@ -25,6 +27,7 @@ use mio::{Registry, Waker};
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 use uring::Uring;
 
@@ -39,6 +42,14 @@ pub const MAX_READ_BYTES: u32 = 4 << 20;
 /// not hold up all of the others.
 const THREADS: usize = 2;
 
+/// Windows that are made resident at a time, over all disks: half of what the kernel's threads can
+/// do, so that recording always finds one.
+pub(in crate::reactor) const MAX_COLD_READS: usize = 4;
+
+/// The same on one disk: the head of a slow one moves between recording and so many readers, and
+/// one that hangs leaves others their share.
+const MAX_COLD_READS_A_DIRECTORY: usize = 2;
+
 /// Which way to work.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DiskChoice {
@@ -52,13 +63,22 @@ pub enum DiskChoice {
 
 /// Whom an operation's end concerns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::reactor) struct Tag {
-    op: OpId,
-    about: About,
+pub(in crate::reactor) enum Tag {
+    Core {
+        op: OpId,
+        about: About,
+    },
+    /// A connection that waits for a window, or will want it next.
+    Reader {
+        reader: SlotKey,
+        ahead: bool,
+        dir: DirId,
+    },
+    Nobody,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum About {
+pub(in crate::reactor) enum About {
     Dir(DirId),
     File(FileId),
 }
@@ -71,9 +91,35 @@ pub(in crate::reactor) struct Completed {
     pub(in crate::reactor) buffer: Option<Vec<u8>>,
 }
 
+/// A window that a connection wants in memory.
+#[derive(Debug)]
+pub(in crate::reactor) struct ColdRead {
+    pub(in crate::reactor) reader: SlotKey,
+    /// The connection does not wait for it yet.
+    pub(in crate::reactor) ahead: bool,
+    pub(in crate::reactor) file: SharedFile,
+    pub(in crate::reactor) range: Range<u64>,
+}
+
+/// What became of a [`ColdRead`]; an error is why the range cannot be had, in words.
+#[derive(Debug)]
+pub(in crate::reactor) struct Warmed {
+    pub(in crate::reactor) reader: SlotKey,
+    pub(in crate::reactor) ahead: bool,
+    pub(in crate::reactor) result: Result<(), String>,
+}
+
+/// An open file and the directory it was opened in.
+#[derive(Clone, Debug)]
+pub(in crate::reactor) struct SharedFile {
+    pub(in crate::reactor) dir: DirId,
+    pub(in crate::reactor) file: Arc<File>,
+}
+
 /// A file that the core knows by an id.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct OpenFile {
+    dir: DirId,
     /// `None` until it is open, and once it is being closed.
     file: Option<Arc<File>>,
     /// An operation on it is under way.
@@ -90,12 +136,19 @@ enum FileJob {
     Close,
 }
 
+type DiskThreads = Workers<(Tag, Job), (Tag, Done)>;
+
 /// The disk.
 #[derive(Debug)]
 pub(in crate::reactor) struct Disk {
     attach: AttachFn,
     uring: Option<Uring>,
-    threads: Workers<(Tag, Job), (Tag, Done)>,
+    threads: DiskThreads,
+    /// Threads that make windows resident, if `uring` does not.
+    readers: Option<DiskThreads>,
+    /// The directories of windows that are being made resident.
+    cold_reads: Vec<DirId>,
+    warmed: VecDeque<Warmed>,
     dirs: HashMap<DirId, Arc<SampleDirectory>>,
     files: HashMap<FileId, OpenFile>,
     /// Operations that are not answered yet, those that are about to be not counted.
@@ -123,11 +176,21 @@ impl Disk {
                 Err(e) => (None, Some(e)),
             },
         };
-        let handlers = vec![|(tag, job): (Tag, Job)| (tag, job.run()); THREADS];
+        let threads = |name, count, capacity| {
+            let handlers = vec![|(tag, job): (Tag, Job)| (tag, job.run()); count];
+            Workers::start(name, handlers, capacity, waker)
+        };
+        let readers = match uring.as_ref().is_some_and(Uring::populates) {
+            true => None,
+            false => Some(threads("read", MAX_COLD_READS, MAX_COLD_READS)?),
+        };
         let disk = Disk {
             attach,
             uring,
-            threads: Workers::start("disk", handlers, MAX_OPERATIONS, waker)?,
+            threads: threads("disk", THREADS, MAX_OPERATIONS)?,
+            readers,
+            cold_reads: Vec::new(),
+            warmed: VecDeque::new(),
             dirs: HashMap::new(),
             files: HashMap::new(),
             unanswered: 0,
@@ -177,7 +240,14 @@ impl Disk {
                     path,
                     request,
                 };
-                self.begin(now, op, About::Dir(dir), job);
+                self.begin(
+                    now,
+                    Tag::Core {
+                        op,
+                        about: About::Dir(dir),
+                    },
+                    job,
+                );
             }
             DiskRequest::Detach { dir } => {
                 let known = self.dirs.remove(&dir).ok_or(DiskError::NotOpen);
@@ -217,9 +287,49 @@ impl Disk {
         }
     }
 
-    /// An open file, which stays open for as long as somebody has it.
-    pub(in crate::reactor) fn file(&self, id: FileId) -> Option<Arc<File>> {
-        self.files.get(&id)?.file.clone()
+    /// An open file, which stays open for as long as somebody has it. Who has had enough of it says
+    /// so by [`Self::release`].
+    pub(in crate::reactor) fn file(&self, id: FileId) -> Option<SharedFile> {
+        let open = self.files.get(&id)?;
+        let file = open.file.clone()?;
+        Some(SharedFile {
+            dir: open.dir,
+            file,
+        })
+    }
+
+    /// Lets go of a file. Closing the last reference to one that was unlinked frees it, which takes
+    /// the file system its time: not on this thread.
+    pub(in crate::reactor) fn release(&mut self, now: Monotonic, file: Arc<File>) {
+        if let Some(file) = Arc::into_inner(file) {
+            let file = Arc::new(file);
+            self.begin(now, Tag::Nobody, Job::Close { file });
+        }
+    }
+
+    /// Whether [`Self::make_resident`] may be asked for files of this directory.
+    pub(in crate::reactor) fn may_read(&self, dir: DirId) -> bool {
+        let of_dir = self.cold_reads.iter().filter(|d| **d == dir).count();
+        self.cold_reads.len() < MAX_COLD_READS && of_dir < MAX_COLD_READS_A_DIRECTORY
+    }
+
+    /// Brings a window into memory. Told by [`Self::next_warmed`].
+    pub(in crate::reactor) fn make_resident(&mut self, now: Monotonic, read: ColdRead) {
+        let SharedFile { dir, file } = read.file;
+        let tag = Tag::Reader {
+            reader: read.reader,
+            ahead: read.ahead,
+            dir,
+        };
+        self.cold_reads.push(dir);
+        let range = read.range;
+        self.begin(now, tag, Job::MakeResident { file, range });
+    }
+
+    /// The next window that is in memory now, or cannot be. They are found by
+    /// [`Self::next_completed`].
+    pub(in crate::reactor) fn next_warmed(&mut self) -> Option<Warmed> {
+        self.warmed.pop_front()
     }
 
     /// Hands to the kernel what was taken on since the last time.
@@ -243,15 +353,20 @@ impl Disk {
             let from_uring = self.uring.as_mut().and_then(Uring::next_done);
             let (tag, done) = match from_uring {
                 Some(done) => done,
-                None => self.threads.next_reply(now)?,
+                None => self.next_of_threads(now)?,
             };
             self.finish(now, tag, done);
         }
     }
 
+    fn next_of_threads(&mut self, now: Monotonic) -> Option<(Tag, Done)> {
+        let reply = self.threads.next_reply(now);
+        reply.or_else(|| self.readers.as_mut()?.next_reply(now))
+    }
+
     /// Whether an answer is there that no wake-up will tell of.
     pub(in crate::reactor) fn has_completed(&self) -> bool {
-        !self.completed.is_empty()
+        !self.completed.is_empty() || !self.warmed.is_empty()
     }
 
     fn open(
@@ -267,17 +382,25 @@ impl Disk {
             let e = io::Error::new(io::ErrorKind::AlreadyExists, "the file's id is in use");
             return self.answer(op, Err(e.into()), None);
         }
-        let Some(dir) = self.dirs.get(&dir).cloned() else {
+        let Some(open_dir) = self.dirs.get(&dir).cloned() else {
             return self.answer(op, Err(DiskError::NotOpen), None);
         };
         match directory::checked_name(name) {
             Ok(name) => {
                 let new = OpenFile {
+                    dir,
+                    file: None,
                     busy: true,
-                    ..OpenFile::default()
+                    waiting: VecDeque::new(),
                 };
                 self.files.insert(file, new);
-                self.begin(now, op, About::File(file), Job::Open { dir, name, flags });
+                let about = About::File(file);
+                let job = Job::Open {
+                    dir: open_dir,
+                    name,
+                    flags,
+                };
+                self.begin(now, Tag::Core { op, about }, job);
             }
             Err(e) => self.answer(op, Err(e.into()), None),
         }
@@ -329,7 +452,14 @@ impl Disk {
                 Job::Close { file }
             }
         };
-        self.begin(now, op, About::File(id), job);
+        self.begin(
+            now,
+            Tag::Core {
+                op,
+                about: About::File(id),
+            },
+            job,
+        );
     }
 
     fn begin_in_dir(
@@ -344,36 +474,75 @@ impl Disk {
             None => Err(DiskError::NotOpen),
         };
         match job {
-            Ok(job) => self.begin(now, op, About::Dir(dir), job),
+            Ok(job) => self.begin(
+                now,
+                Tag::Core {
+                    op,
+                    about: About::Dir(dir),
+                },
+                job,
+            ),
             Err(e) => self.answer(op, Err(e), None),
         }
     }
 
-    fn begin(&mut self, now: Monotonic, op: OpId, about: About, job: Job) {
+    fn begin(&mut self, now: Monotonic, tag: Tag, job: Job) {
         self.unanswered += 1;
         self.most_unanswered = self.most_unanswered.max(self.unanswered);
-        let tag = Tag { op, about };
-        match &mut self.uring {
-            Some(uring) if job.suits_uring() => uring.push(tag, job),
-            _ => {
-                // There is room for MAX_OPERATIONS, so this fails only if the threads are dead.
-                if let Err((tag, job)) = self.threads.submit(now, (tag, job)) {
-                    let dead = io::Error::other("the disk threads have ended");
-                    let done = Done {
-                        result: Err(dead.into()),
-                        buffer: job.into_buffer(),
-                    };
-                    self.finish(now, tag, done);
-                }
-            }
+        let threads = match (&mut self.uring, &mut self.readers) {
+            (_, Some(readers)) if matches!(job, Job::MakeResident { .. }) => readers,
+            (Some(uring), _) if job.suits_uring() => return uring.push(tag, job),
+            _ => &mut self.threads,
+        };
+        // There is room for all that is let in, so this fails only if the threads are dead.
+        if let Err((tag, job)) = threads.submit(now, (tag, job)) {
+            let dead = io::Error::other("the disk threads have ended");
+            let done = Done {
+                result: Err(dead.into()),
+                buffer: job.into_buffer(),
+            };
+            self.finish(now, tag, done);
         }
     }
 
-    /// An operation has ended: keep what it opened, answer, and go on with the file's next.
+    /// An operation has ended.
     fn finish(&mut self, now: Monotonic, tag: Tag, done: Done) {
         self.unanswered -= 1;
         self.moved = now;
-        let reply = match (done.result, tag.about) {
+        match tag {
+            Tag::Core { op, about } => self.finish_core(now, op, about, done),
+            Tag::Reader { reader, ahead, dir } => {
+                if let Some(i) = self.cold_reads.iter().position(|d| *d == dir) {
+                    self.cold_reads.swap_remove(i);
+                }
+                let result = match done.result {
+                    Ok(Outcome::Resident {
+                        file,
+                        range,
+                        result,
+                    }) => {
+                        let result =
+                            result.map_err(|e| window::why_not_resident(&file, &range, &e));
+                        self.release(now, file);
+                        result
+                    }
+                    Ok(_) => Ok(()),
+                    Err(e) => Err(e.to_string()),
+                };
+                self.warmed.push_back(Warmed {
+                    reader,
+                    ahead,
+                    result,
+                });
+            }
+            // A file that was only read has nothing to tell.
+            Tag::Nobody => {}
+        }
+    }
+
+    /// Keeps what an operation of the core's has opened, answers, and goes on with the file's next.
+    fn finish_core(&mut self, now: Monotonic, op: OpId, about: About, done: Done) {
+        let reply = match (done.result, about) {
             (Ok(Outcome::Attached(open, attached)), About::Dir(dir)) => {
                 self.dirs.insert(dir, Arc::new(open));
                 Ok(DiskReply::Attached(attached))
@@ -389,8 +558,8 @@ impl Disk {
             (Ok(_), _) => Ok(DiskReply::Done),
             (Err(e), _) => Err(e),
         };
-        self.answer(tag.op, reply, done.buffer);
-        if let About::File(id) = tag.about {
+        self.answer(op, reply, done.buffer);
+        if let About::File(id) = about {
             if let Some(open) = self.files.get_mut(&id) {
                 open.busy = false;
                 if open.file.is_none() && open.waiting.is_empty() {

@@ -1,6 +1,7 @@
 //! Where HTTP is served: TCP and UNIX addresses, and sockets that systemd hands over.
 
-use super::{Phase, Socket, Sockets, options};
+use super::conn::{Phase, Socket};
+use super::{Sockets, options};
 use crate::config::Listen;
 use crate::nvr::port::ConnId;
 use crate::reactor::tokens::{SlotKey, Slots, Target};
@@ -20,9 +21,10 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-/// HTTP connections at a time, over all addresses. Further ones are accepted and closed at once, so
+/// HTTP connections at a time, over all addresses: a thousand that do nothing leave room for those
+/// that do. Further ones are accepted and closed at once, so
 /// that a page of one visitor with too many of them fails visibly instead of hanging.
-pub const MAX_ACCEPTED_CONNECTIONS: usize = 256;
+pub const MAX_ACCEPTED_CONNECTIONS: usize = 1280;
 
 /// Connections taken from one listener in one turn.
 const ACCEPT_BUDGET: usize = 16;

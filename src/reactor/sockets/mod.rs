@@ -4,22 +4,26 @@
 //! Sockets are registered once, for reading and writing, edge-triggered. What is to be sent waits in
 //! a bounded queue for each connection and goes out at the end of the turn.
 
+mod conn;
 pub(super) mod listeners;
 mod options;
 mod queue;
-mod send_file;
 pub(super) mod udp;
 
+pub(super) use conn::Bulk;
+
+use super::disk::{ColdRead, SharedFile, Warmed};
 use super::tokens::{SlotKey, Slots, Target};
 use crate::nvr::port::{ConnId, Event, SEND_LOW_WATER_BYTES, SocketError};
 use crate::time::Monotonic;
-use mio::net::{TcpStream, UdpSocket, UnixStream};
+use conn::{Conn, FileDesk, Phase, Socket};
+use mio::net::TcpStream;
 use mio::{Interest, Registry};
-use queue::{Front, Piece, SendQueue};
+use queue::Piece;
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
-use std::io::{self, IoSlice, Read, Write};
-use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::io::{self, Read};
+use std::net::{Shutdown, SocketAddr};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,11 +32,14 @@ use std::time::Duration;
 /// [`SocketError::Overflow`]: the core paces itself by [`Event::Drained`], so this is its mistake.
 pub const MAX_SEND_QUEUE_BYTES: usize = 4 << 20;
 
-/// Pieces in a send queue that one `writev` takes.
-const MAX_WRITE_SLICES: usize = 16;
-
 /// Bytes that one connection may send in one turn; the rest goes in the next one.
 const SEND_BUDGET_BYTES: usize = 1 << 20;
+
+/// Bytes that all connections may send in one turn. Each counts as [`SEND_COST_BYTES`] at least.
+const TURN_SEND_BUDGET_BYTES: usize = 4 << 20;
+
+/// What a connection's turn costs however little it sends.
+const SEND_COST_BYTES: usize = 8 << 10;
 
 /// How long a connection that was closed with `flush` may take to send what is queued and to see
 /// the peer close in turn. Then it is cut.
@@ -65,54 +72,6 @@ pub(super) enum Reading {
     Nothing,
 }
 
-#[derive(Debug)]
-enum Socket {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-    Udp { socket: UdpSocket, peer: IpAddr },
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// TCP's handshake is under way.
-    Connecting,
-    Open,
-    /// Closed by the core (its id is gone): sending the rest of the queue.
-    Flushing {
-        deadline: Monotonic,
-    },
-    /// Sent it all and said so; what the peer still sends is dropped, because closing over unread
-    /// bytes would reset the connection and could take our last words with it.
-    Lingering {
-        deadline: Monotonic,
-    },
-}
-
-#[derive(Debug)]
-struct Conn {
-    id: ConnId,
-    socket: Socket,
-    phase: Phase,
-    accepted: bool,
-    /// How it is drained, if on ticks.
-    bulk: Option<Bulk>,
-    queue: SendQueue,
-    /// The kernel took no more: nothing is tried until it says that it does again.
-    blocked: bool,
-    dirty: bool,
-    /// In the loop's list of sockets with something to read.
-    ready: bool,
-}
-
-/// How a bulk socket is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Bulk {
-    /// On each tick.
-    Tick,
-    /// On each short tick: its buffer in the kernel is small, and what does not fit is lost.
-    ShortTick,
-}
-
 /// All connections.
 #[derive(Debug)]
 pub(super) struct Sockets {
@@ -121,7 +80,8 @@ pub(super) struct Sockets {
     by_id: HashMap<ConnId, SlotKey>,
     accepted: usize,
     /// Have something to send that was not tried yet.
-    dirty: Vec<SlotKey>,
+    dirty: VecDeque<SlotKey>,
+    desk: FileDesk,
     /// Are flushing or lingering.
     closing: Vec<SlotKey>,
     bulk: Vec<SlotKey>,
@@ -138,7 +98,8 @@ impl Sockets {
             conns: Slots::default(),
             by_id: HashMap::new(),
             accepted: 0,
-            dirty: Vec::new(),
+            dirty: VecDeque::new(),
+            desk: FileDesk::default(),
             closing: Vec::new(),
             bulk: Vec::new(),
             unread: Vec::new(),
@@ -190,7 +151,7 @@ impl Sockets {
     }
 
     /// [`crate::nvr::port::Action::SendFile`]; `None` is a file that is not open.
-    pub(super) fn send_file(&mut self, id: ConnId, file: Option<Arc<File>>, range: Range<u64>) {
+    pub(super) fn send_file(&mut self, id: ConnId, file: Option<SharedFile>, range: Range<u64>) {
         match file {
             Some(file) if range.start <= range.end => self.enqueue(id, Piece::File(file, range)),
             _ => {
@@ -346,11 +307,38 @@ impl Sockets {
         }
     }
 
-    /// Sends what waits and may be sent.
+    /// Sends what waits and may be sent, within the budget of a turn.
     pub(super) fn flush(&mut self, now: Monotonic) {
-        for key in std::mem::take(&mut self.dirty) {
-            self.flush_one(key, now);
+        let mut budget = TURN_SEND_BUDGET_BYTES;
+        for _ in 0..self.dirty.len() {
+            if budget == 0 {
+                break;
+            }
+            let Some(key) = self.dirty.pop_front() else {
+                break;
+            };
+            let sent = self.flush_one(key, now);
+            budget = budget.saturating_sub(sent.max(SEND_COST_BYTES));
         }
+    }
+
+    /// A window of a file that a connection wants in memory, of a directory that `may` be read.
+    pub(super) fn next_cold_read(&mut self, may: impl Fn(&ColdRead) -> bool) -> Option<ColdRead> {
+        self.desk.next_cold_read(may)
+    }
+
+    /// A window that was asked for is in memory, or cannot be.
+    pub(super) fn warmed(&mut self, warmed: Warmed) {
+        if let Some(conn) = self.conns.get_mut(warmed.reader) {
+            if conn.warmed(warmed.ahead, warmed.result) {
+                self.mark_dirty(warmed.reader);
+            }
+        }
+    }
+
+    /// A file that a connection has had enough of.
+    pub(super) fn next_released(&mut self) -> Option<Arc<File>> {
+        self.desk.released.pop()
     }
 
     /// Something was left over by [`Self::flush`] only for the sake of fairness.
@@ -405,17 +393,7 @@ impl Sockets {
                 self.registry.register(socket, token, Interest::READABLE)?
             }
         }
-        let conn = Conn {
-            id,
-            socket,
-            phase,
-            accepted,
-            bulk: None,
-            queue: SendQueue::default(),
-            blocked: false,
-            dirty: false,
-            ready: false,
-        };
+        let conn = Conn::new(id, socket, phase, accepted);
         let key = self.conns.insert(conn).map_err(|_| full())?;
         self.accepted += usize::from(accepted);
         self.by_id.insert(id, key);
@@ -442,6 +420,7 @@ impl Sockets {
                 self.closing.retain(|&k| k != key);
             }
         }
+        self.desk.forget(key, conn);
     }
 
     fn open_stream(&mut self, id: ConnId) -> Option<(SlotKey, &mut Conn)> {
@@ -455,8 +434,8 @@ impl Sockets {
 
     fn mark_dirty(&mut self, key: SlotKey) {
         if let Some(conn) = self.conns.get_mut(key) {
-            if !std::mem::replace(&mut conn.dirty, true) {
-                self.dirty.push(key);
+            if !conn.disk.waiting && !std::mem::replace(&mut conn.dirty, true) {
+                self.dirty.push_back(key);
             }
         }
     }
@@ -532,18 +511,19 @@ impl Sockets {
         self.mark_dirty(key);
     }
 
-    fn flush_one(&mut self, key: SlotKey, now: Monotonic) {
+    /// Sends what waits on one connection; how much it was.
+    fn flush_one(&mut self, key: SlotKey, now: Monotonic) -> usize {
         let Some(conn) = self.conns.get_mut(key) else {
-            return;
+            return 0;
         };
         conn.dirty = false;
         conn.blocked = false;
         let was_high = conn.queue.bytes() > SEND_LOW_WATER_BYTES;
-        let result = conn.write(SEND_BUDGET_BYTES);
+        let result = conn.write(key, SEND_BUDGET_BYTES, &mut self.desk);
         self.bytes_sent += result.sent as u64;
         if let Err(reason) = result.end {
             self.remove(key, Some(Err(reason)));
-            return;
+            return result.sent;
         }
         if !conn.queue.is_empty() {
             let is_low = conn.queue.bytes() <= SEND_LOW_WATER_BYTES;
@@ -553,7 +533,7 @@ impl Sockets {
             if !conn.blocked {
                 self.mark_dirty(key);
             }
-            return;
+            return result.sent;
         }
         match conn.phase {
             Phase::Flushing { .. } => self.begin_lingering(key, now),
@@ -562,6 +542,7 @@ impl Sockets {
                 self.events.push_back(Event::Drained { conn: id });
             }
         }
+        result.sent
     }
 
     fn begin_lingering(&mut self, key: SlotKey, now: Monotonic) {
@@ -580,75 +561,6 @@ impl Sockets {
             // Its end may have been read already, and there is no second edge for that.
             Ok(()) => self.unread.push(key),
             Err(_) => self.remove(key, None),
-        }
-    }
-}
-
-impl Phase {
-    fn deadline(self) -> Option<Monotonic> {
-        match self {
-            Phase::Flushing { deadline } | Phase::Lingering { deadline } => Some(deadline),
-            Phase::Connecting | Phase::Open => None,
-        }
-    }
-}
-
-/// What [`Conn::write`] did.
-struct Written {
-    sent: usize,
-    end: Result<(), SocketError>,
-}
-
-impl Conn {
-    /// Writes from the queue until it is empty, the kernel takes no more (`blocked` is set) or
-    /// about `budget` bytes are sent.
-    fn write(&mut self, budget: usize) -> Written {
-        let mut sent = 0;
-        while sent < budget {
-            let result = match self.queue.front() {
-                None => break,
-                Some(Front::Memory) => self.write_memory(),
-                Some(Front::File(file, range)) => {
-                    let most = (range.end - range.start).min((budget - sent) as u64) as usize;
-                    match send_file::send(&self.socket, file, range.start, most) {
-                        Ok(0) => {
-                            let end = Err(SocketError::File("shorter than the range".to_owned()));
-                            return Written { sent, end };
-                        }
-                        result => result,
-                    }
-                }
-            };
-            match result {
-                Ok(0) => {
-                    let end = Err(SocketError::Reset);
-                    return Written { sent, end };
-                }
-                Ok(n) => {
-                    sent += n;
-                    self.queue.advance(n as u64);
-                }
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    self.blocked = true;
-                    break;
-                }
-                Err(e) => {
-                    let end = Err(socket_error(&e));
-                    return Written { sent, end };
-                }
-            }
-        }
-        Written { sent, end: Ok(()) }
-    }
-
-    fn write_memory(&mut self) -> io::Result<usize> {
-        let mut slices = [IoSlice::new(&[]); MAX_WRITE_SLICES];
-        let count = self.queue.memory(&mut slices);
-        match &mut self.socket {
-            Socket::Tcp(s) => s.write_vectored(&slices[..count]),
-            Socket::Unix(s) => s.write_vectored(&slices[..count]),
-            Socket::Udp { .. } => Ok(0),
         }
     }
 }

@@ -1,9 +1,9 @@
 //! What waits to be sent on a connection: bytes of its own, bytes that it shares with others, and
 //! ranges of files, in order.
 
+use crate::reactor::disk::SharedFile;
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::IoSlice;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ pub(super) enum Piece {
     Bytes(Vec<u8>),
     Shared(Arc<Vec<u8>>),
     /// What is left to be sent of a file: not empty.
-    File(Arc<File>, Range<u64>),
+    File(SharedFile, Range<u64>),
 }
 
 /// See the module. No piece in it is empty.
@@ -31,9 +31,8 @@ pub(super) struct SendQueue {
 
 /// What comes next.
 pub(super) enum Front<'a> {
-    /// See [`SendQueue::memory`].
-    Memory,
-    File(&'a Arc<File>, Range<u64>),
+    Memory(&'a [u8]),
+    File(&'a SharedFile, Range<u64>),
 }
 
 impl Piece {
@@ -84,26 +83,36 @@ impl SendQueue {
     }
 
     pub(super) fn front(&self) -> Option<Front<'_>> {
-        Some(match self.pieces.front()? {
-            Piece::File(file, range) => Front::File(file, range.clone()),
-            Piece::Bytes(_) | Piece::Shared(_) => Front::Memory,
+        self.iter().next()
+    }
+
+    /// What comes next, and after that.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Front<'_>> {
+        let mut sent = self.front_sent;
+        self.pieces.iter().map(move |piece| {
+            let sent = std::mem::take(&mut sent);
+            match piece {
+                Piece::File(file, range) => Front::File(file, range.clone()),
+                Piece::Bytes(bytes) => Front::Memory(&bytes[sent..]),
+                Piece::Shared(bytes) => Front::Memory(&bytes[sent..]),
+            }
         })
     }
 
-    /// What is in memory at the front, as far as there are places in `slices`; how many it is.
-    pub(super) fn memory<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        let mut skip = self.front_sent;
-        let mut count = 0;
-        let pieces = self.pieces.iter().map_while(Piece::memory);
-        for (slice, bytes) in slices.iter_mut().zip(pieces) {
-            *slice = IoSlice::new(&bytes[std::mem::take(&mut skip)..]);
-            count += 1;
-        }
-        count
+    /// What is to be sent of a file once the file at the front is sent up to `offset`: the rest of
+    /// it, or the next one.
+    pub(super) fn file_after(&self, offset: u64) -> Option<(&SharedFile, Range<u64>)> {
+        self.pieces.iter().enumerate().find_map(|(i, p)| match p {
+            Piece::File(file, range) if i == 0 => {
+                (offset < range.end).then(|| (file, offset.max(range.start)..range.end))
+            }
+            Piece::File(file, range) => Some((file, range.clone())),
+            Piece::Bytes(_) | Piece::Shared(_) => None,
+        })
     }
 
-    /// Takes `n` sent bytes off the front.
-    pub(super) fn advance(&mut self, mut n: u64) {
+    /// Takes `n` sent bytes off the front. Files of which nothing is left go to `released`.
+    pub(super) fn advance(&mut self, mut n: u64, released: &mut Vec<Arc<File>>) {
         self.bytes -= n;
         while n > 0 {
             let Some(front) = self.pieces.front_mut() else {
@@ -126,27 +135,50 @@ impl SendQueue {
             };
             if left == 0 {
                 self.front_sent = 0;
-                if let Some(piece) = self.pieces.pop_front() {
-                    self.in_memory -= piece.memory().map_or(0, <[u8]>::len);
+                match self.pieces.pop_front() {
+                    Some(Piece::File(file, _)) => released.push(file.file),
+                    Some(piece) => self.in_memory -= piece.len() as usize,
+                    None => {}
                 }
             }
         }
+    }
+
+    /// The files in it.
+    pub(super) fn into_files(self) -> impl Iterator<Item = Arc<File>> {
+        self.pieces.into_iter().filter_map(|p| match p {
+            Piece::File(file, _) => Some(file.file),
+            Piece::Bytes(_) | Piece::Shared(_) => None,
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recording::DirId;
 
     const NO_LIMIT: usize = usize::MAX;
 
-    fn file() -> Arc<File> {
-        Arc::new(File::open("/dev/null").unwrap())
+    fn file() -> SharedFile {
+        SharedFile {
+            dir: DirId(1),
+            file: Arc::new(File::open("/dev/null").unwrap()),
+        }
+    }
+
+    fn memory(q: &SendQueue) -> Vec<&[u8]> {
+        let memory = |f| match f {
+            Front::Memory(bytes) => Some(bytes),
+            Front::File(..) => None,
+        };
+        q.iter().map_while(memory).collect()
     }
 
     #[test]
     fn pieces_leave_in_order_and_are_accounted_for() {
         let mut q = SendQueue::default();
+        let mut released = Vec::new();
         assert!(q.push(Piece::Bytes(b"abc".to_vec()), NO_LIMIT));
         assert!(q.push(Piece::Bytes(Vec::new()), NO_LIMIT));
         assert!(q.push(Piece::Shared(Arc::new(b"defg".to_vec())), NO_LIMIT));
@@ -154,13 +186,11 @@ mod tests {
         assert!(q.push(Piece::File(file(), (5 << 32)..(5 << 32) + 100), NO_LIMIT));
         assert!(q.push(Piece::Bytes(b"h".to_vec()), NO_LIMIT));
         assert_eq!((q.bytes(), q.in_memory, q.pieces.len()), (108, 8, 4));
-        q.advance(2);
-        let mut slices = [IoSlice::new(&[]); 8];
-        assert_eq!(q.memory(&mut slices), 2);
-        assert_eq!((&*slices[0], &*slices[1]), (&b"c"[..], &b"defg"[..]));
-        q.advance(5);
-        assert_eq!(q.memory(&mut [IoSlice::new(&[])]), 0);
-        q.advance(40);
+        q.advance(2, &mut released);
+        assert_eq!(memory(&q), [&b"c"[..], b"defg"]);
+        q.advance(5, &mut released);
+        assert!(memory(&q).is_empty());
+        q.advance(40, &mut released);
         match q.front() {
             Some(Front::File(_, range)) => {
                 assert_eq!(range, (5 << 32) + 40..(5 << 32) + 100);
@@ -168,9 +198,24 @@ mod tests {
             _ => panic!("not the file"),
         }
         assert_eq!((q.bytes(), q.in_memory), (61, 1));
-        q.advance(61);
+        q.advance(61, &mut released);
         assert!(q.is_empty() && q.front().is_none());
         assert_eq!((q.bytes(), q.in_memory, q.front_sent), (0, 0, 0));
+        assert_eq!(released.len(), 1);
+    }
+
+    #[test]
+    fn the_next_file_is_seen_behind_what_is_before_it() {
+        let mut q = SendQueue::default();
+        assert!(q.push(Piece::File(file(), 100..200), NO_LIMIT));
+        assert!(q.push(Piece::Bytes(vec![0; 10]), NO_LIMIT));
+        assert!(q.push(Piece::File(file(), 7..9), NO_LIMIT));
+        let after = |q: &SendQueue, offset| q.file_after(offset).map(|(_, range)| range);
+        assert_eq!(after(&q, 150), Some(150..200));
+        assert_eq!(after(&q, 200), Some(7..9));
+        q.advance(105, &mut Vec::new());
+        assert_eq!(after(&q, 0), Some(7..9));
+        assert_eq!(q.into_files().count(), 1);
     }
 
     #[test]

@@ -1,0 +1,302 @@
+//! Parts of files that are to be sent: whether they are in memory, and how they get there.
+//!
+//! A window is mapped to ask the kernel about its pages and to have it read them; it is never read
+//! through the map. A file that shrinks can so cost an error and not the process (SIGBUS), whoever
+//! made it shrink.
+
+use memmap2::{Advice, MmapOptions, MmapRaw};
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
+use std::sync::OnceLock;
+
+/// Bytes of a file that are mapped and made resident at a time. With the bounds on how many are so
+/// at a time ([`super::MAX_COLD_READS`], and one on the loop) it is all that is ever mapped: it fits
+/// an address space of 32 bits many times over.
+pub(in crate::reactor) const WINDOW_BYTES: u64 = 1 << 20;
+
+/// The smallest page of any kernel. Larger ones make for fewer.
+const MIN_PAGE_BYTES: usize = 4096;
+
+/// Bytes that are read at a time where the kernel cannot populate a map (before Linux 5.14).
+const SCRATCH_BYTES: usize = 64 << 10;
+
+/// A mapped part of a file.
+#[derive(Debug)]
+pub(super) struct Window(MmapRaw);
+
+/// What [`read_resident`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::reactor) enum Resident {
+    /// So many bytes, at least one.
+    Bytes(usize),
+    /// The disk has to be waited for.
+    Cold,
+    /// The file ends here.
+    End,
+}
+
+/// From `offset` to the end of the window that it is in, or to `end` if that is nearer. Windows lie
+/// next to each other from the file's beginning on.
+pub(in crate::reactor) fn window_at(offset: u64, end: u64) -> Range<u64> {
+    let next = (offset / WINDOW_BYTES)
+        .saturating_add(1)
+        .saturating_mul(WINDOW_BYTES);
+    offset..next.min(end)
+}
+
+/// How many bytes of `range` are in memory without a gap from its beginning on. `range` is within
+/// one window.
+///
+/// The kernel tells the truth about files that this process owns or may write to, and calls all
+/// others resident (mincore(2)): sending from those may wait for the disk. The recorder's are its own.
+pub(in crate::reactor) fn resident(file: &File, range: &Range<u64>) -> io::Result<u64> {
+    let skip = range.start % page_bytes() as u64;
+    let window = Window::new(file, range)?;
+    let mut pages = [0u8; WINDOW_BYTES as usize / MIN_PAGE_BYTES + 1];
+    let count = window.len().div_ceil(page_bytes());
+    let Some(pages) = pages.get_mut(..count) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    let address = window.address().cast_mut().cast();
+    // SAFETY: the range is mapped, and there is room for a byte for each of its pages.
+    if unsafe { libc::mincore(address, window.len(), pages.as_mut_ptr()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let present = pages.iter().take_while(|p| **p & 1 == 1).count();
+    let bytes = (present * page_bytes()) as u64;
+    Ok(bytes.saturating_sub(skip).min(range.end - range.start))
+}
+
+/// Reads what is in memory at `offset`, without waiting for the disk.
+pub(in crate::reactor) fn read_resident(
+    file: &File,
+    offset: u64,
+    buf: &mut [u8],
+) -> io::Result<Resident> {
+    let found = |n| match n {
+        0 => Resident::End,
+        n => Resident::Bytes(n),
+    };
+    match read_nowait(file, offset, buf) {
+        Ok(n) => Ok(found(n)),
+        Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(Resident::Cold),
+        // The file system cannot say: ask in the other way.
+        Err(e) if matches!(e.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOSYS)) => {
+            let range = window_at(offset, offset.saturating_add(buf.len() as u64));
+            match resident(file, &range)? as usize {
+                0 if offset >= file.metadata()?.len() => Ok(Resident::End),
+                0 => Ok(Resident::Cold),
+                n => Ok(found(file.read_at(&mut buf[..n], offset)?)),
+            }
+        }
+        Err(e) => Err(e),
+    }
+}
+
+fn read_nowait(file: &File, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+    let offset = i64::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let slice = libc::iovec {
+        iov_base: buf.as_mut_ptr().cast(),
+        iov_len: buf.len(),
+    };
+    // SAFETY: the descriptor is open, and the buffer ours and borrowed for writing.
+    let n = unsafe { libc::preadv64v2(file.as_raw_fd(), &slice, 1, offset, libc::RWF_NOWAIT) };
+    usize::try_from(n).map_err(|_| io::Error::last_os_error())
+}
+
+/// Whether this kernel can fill the pages of a map on demand (`MADV_POPULATE_READ`, Linux 5.14).
+pub(super) fn kernel_populates() -> bool {
+    let probe = MmapOptions::new().len(1).map_anon();
+    probe.is_ok_and(|map| map.advise(Advice::PopulateRead).is_ok())
+}
+
+/// Reads a range into memory, for as long as it takes. For threads.
+pub(super) fn make_resident(file: &File, range: &Range<u64>) -> io::Result<()> {
+    #[cfg(test)]
+    faults::meet(file)?;
+    let window = Window::new(file, range)?;
+    // All of it is on its way before the first page is waited for.
+    let _ = window.0.advise(Advice::WillNeed);
+    match window.0.advise(Advice::PopulateRead) {
+        Err(e) if e.raw_os_error() == Some(libc::EINVAL) => read_through(file, range),
+        result => result,
+    }
+}
+
+fn read_through(file: &File, range: &Range<u64>) -> io::Result<()> {
+    let mut scratch = vec![0; SCRATCH_BYTES];
+    let mut at = range.start;
+    while at < range.end {
+        let most = (range.end - at).min(SCRATCH_BYTES as u64) as usize;
+        file.read_exact_at(&mut scratch[..most], at)?;
+        at += most as u64;
+    }
+    Ok(())
+}
+
+/// What making `range` resident failed of, in words. The kernel calls all that it cannot bring
+/// `EFAULT`: what is beyond the file's end as well as what the disk cannot read.
+pub(super) fn why_not_resident(file: &File, range: &Range<u64>, error: &io::Error) -> String {
+    match file.metadata() {
+        Ok(m) if m.len() < range.end => format!(
+            "it ends at byte {}, before the end of the range at {}",
+            m.len(),
+            range.end
+        ),
+        _ if error.raw_os_error() == Some(libc::EFAULT) => {
+            io::Error::from_raw_os_error(libc::EIO).to_string()
+        }
+        _ => error.to_string(),
+    }
+}
+
+impl Window {
+    /// Maps the pages that `range` is on.
+    pub(super) fn new(file: &File, range: &Range<u64>) -> io::Result<Window> {
+        let invalid = || io::Error::from(io::ErrorKind::InvalidInput);
+        let start = range.start - range.start % page_bytes() as u64;
+        let len = range.end.checked_sub(start).ok_or_else(invalid)?;
+        if len > WINDOW_BYTES + page_bytes() as u64 || i64::try_from(range.end).is_err() {
+            return Err(invalid());
+        }
+        let mut options = MmapOptions::new();
+        let map = options.offset(start).len(len as usize);
+        map.map_raw_read_only(file).map(Window)
+    }
+
+    pub(super) fn address(&self) -> *const u8 {
+        self.0.as_ptr()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// The size of a page of memory, in bytes.
+fn page_bytes() -> usize {
+    static BYTES: OnceLock<usize> = OnceLock::new();
+    *BYTES.get_or_init(|| {
+        let bytes = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE);
+        let bytes = bytes.ok().flatten().and_then(|n| usize::try_from(n).ok());
+        bytes.unwrap_or(MIN_PAGE_BYTES).max(MIN_PAGE_BYTES)
+    })
+}
+
+/// Disks that are slow or broken, for tests: what befalls a thread that reads a certain file.
+#[cfg(test)]
+pub(in crate::reactor) mod faults {
+    use super::*;
+    use std::os::unix::fs::MetadataExt;
+    use std::sync::{Arc, Mutex, RwLock};
+
+    #[derive(Clone)]
+    pub(in crate::reactor) enum Fault {
+        /// The disk cannot read it.
+        Fails,
+        /// Nothing comes while somebody holds the lock for writing.
+        Waits(Arc<RwLock<()>>),
+    }
+
+    static FAULTS: Mutex<Vec<(u64, Fault)>> = Mutex::new(Vec::new());
+
+    pub(in crate::reactor) fn set(file: &File, fault: Fault) {
+        let inode = file.metadata().unwrap().ino();
+        FAULTS.lock().unwrap().push((inode, fault));
+    }
+
+    pub(super) fn meet(file: &File) -> io::Result<()> {
+        let inode = file.metadata()?.ino();
+        let faults = FAULTS.lock().unwrap();
+        let fault = faults.iter().rev().find(|(i, _)| *i == inode);
+        let fault = fault.map(|(_, fault)| fault.clone());
+        drop(faults);
+        match fault {
+            Some(Fault::Fails) => Err(io::Error::from_raw_os_error(libc::EFAULT)),
+            Some(Fault::Waits(gate)) => {
+                drop(gate.read());
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn file(len: usize) -> File {
+        let mut file = tempfile::tempfile().unwrap();
+        let bytes: Vec<u8> = (0..len).map(|i| (i ^ i >> 8) as u8).collect();
+        file.write_all(&bytes).unwrap();
+        file
+    }
+
+    #[test]
+    fn windows_lie_next_to_each_other() {
+        assert_eq!(window_at(0, 10), 0..10);
+        assert_eq!(window_at(5, u64::MAX), 5..WINDOW_BYTES);
+        assert_eq!(
+            window_at(WINDOW_BYTES, u64::MAX),
+            WINDOW_BYTES..2 * WINDOW_BYTES
+        );
+        assert_eq!(window_at(u64::MAX - 1, u64::MAX), u64::MAX - 1..u64::MAX);
+    }
+
+    #[test]
+    fn what_was_just_written_is_resident_to_the_files_end() {
+        let file = file(100_000);
+        assert_eq!(resident(&file, &(0..100_000)).unwrap(), 100_000);
+        assert_eq!(resident(&file, &(12_345..99_999)).unwrap(), 87_654);
+        // The rest of the last page exists; those after it do not.
+        let past = resident(&file, &(99_000..200_000)).unwrap();
+        assert!(
+            (1_000..1_000 + page_bytes() as u64).contains(&past),
+            "{past}"
+        );
+        assert_eq!(resident(&file, &(200_000..200_001)).unwrap(), 0);
+        let mut buf = [0; 10];
+        let read = |offset, buf: &mut [u8]| read_resident(&file, offset, buf).unwrap();
+        assert_eq!(read(99_995, &mut buf), Resident::Bytes(5));
+        assert_eq!(buf[0], (99_995 ^ 99_995 >> 8) as u8);
+        assert_eq!(read(100_000, &mut buf), Resident::End);
+        assert_eq!(read(1 << 40, &mut buf), Resident::End);
+        assert!(read_resident(&file, u64::MAX, &mut buf).is_err());
+    }
+
+    #[test]
+    fn ranges_that_no_window_holds_are_refused() {
+        let file = file(10);
+        let too_long = 0..2 * WINDOW_BYTES;
+        let backwards = Range {
+            start: 8192,
+            end: 1,
+        };
+        for range in [too_long, backwards, u64::MAX - 10..u64::MAX] {
+            assert!(resident(&file, &range).is_err(), "{range:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_ends_too_early_is_told_from_one_that_cannot_be_read() {
+        let file = file(10);
+        let range = 5..10_000;
+        for make in [make_resident, read_through] {
+            make(&file, &(0..10)).unwrap();
+            let error = make(&file, &range).unwrap_err();
+            let why = why_not_resident(&file, &range, &error);
+            assert_eq!(
+                why,
+                "it ends at byte 10, before the end of the range at 10000"
+            );
+        }
+        let error = io::Error::from_raw_os_error(libc::EFAULT);
+        let why = why_not_resident(&file, &(0..10), &error);
+        assert!(why.contains("nput/output error"), "{why}");
+    }
+}

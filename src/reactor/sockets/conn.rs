@@ -1,0 +1,407 @@
+//! One socket with what waits to be sent on it, and how that is sent: bytes in memory together, small
+//! ranges of files with them, large ones by the kernel itself.
+//!
+//! Nothing here waits for the disk. A range that is not in memory is asked for ([`ColdRead`]), and the
+//! connection rests until it is there.
+
+use super::queue::{Front, SendQueue};
+use super::socket_error;
+use crate::nvr::port::{ConnId, SocketError};
+use crate::reactor::disk::window::{self, Resident, window_at};
+use crate::reactor::disk::{ColdRead, SharedFile};
+use crate::reactor::tokens::SlotKey;
+use crate::time::Monotonic;
+use mio::net::{TcpStream, UdpSocket, UnixStream};
+use nix::sys::sendfile::sendfile64;
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, IoSlice, Write};
+use std::net::IpAddr;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Pieces in a send queue that one `writev` takes.
+const MAX_WRITE_SLICES: usize = 16;
+
+/// Ranges of files up to this size are read and sent together with what is before and after them;
+/// larger ones go by `sendfile`. It is about where both cost the same (design/disk.md).
+const SMALL_RANGE_BYTES: u64 = 16 << 10;
+
+/// What small ranges are read into, at the end of the turn.
+const SCRATCH_BYTES: usize = 64 << 10;
+
+/// How often in a row the kernel may have let go of a window again before anything of it was sent.
+const MAX_LOST_WINDOWS: u8 = 8;
+
+#[derive(Debug)]
+pub(super) enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+    Udp { socket: UdpSocket, peer: IpAddr },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// TCP's handshake is under way.
+    Connecting,
+    Open,
+    /// Closed by the core (its id is gone): sending the rest of the queue.
+    Flushing {
+        deadline: Monotonic,
+    },
+    /// Sent it all and said so; what the peer still sends is dropped, because closing over unread
+    /// bytes would reset the connection and could take our last words with it.
+    Lingering {
+        deadline: Monotonic,
+    },
+}
+
+/// How a bulk socket is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::reactor) enum Bulk {
+    /// On each tick.
+    Tick,
+    /// On each short tick: its buffer in the kernel is small, and what does not fit is lost.
+    ShortTick,
+}
+
+#[derive(Debug)]
+pub(super) struct Conn {
+    pub(super) id: ConnId,
+    pub(super) socket: Socket,
+    pub(super) phase: Phase,
+    pub(super) accepted: bool,
+    /// How it is drained, if on ticks.
+    pub(super) bulk: Option<Bulk>,
+    pub(super) queue: SendQueue,
+    /// The kernel took no more: nothing is tried until it says that it does again.
+    pub(super) blocked: bool,
+    pub(super) dirty: bool,
+    /// In the loop's list of sockets with something to read.
+    pub(super) ready: bool,
+    pub(super) disk: DiskWait,
+}
+
+/// How a connection fares with the disk.
+#[derive(Debug, Default)]
+pub(super) struct DiskWait {
+    /// Nothing is sent until the window at the queue's front is in memory.
+    pub(super) waiting: bool,
+    /// It had to wait. From then on the next window is asked for while one is being sent.
+    cold: bool,
+    /// The next window was asked for, and is not there.
+    ahead: bool,
+    /// The last window that was looked at in advance: its file's address, and where it begins.
+    looked_ahead: Option<(usize, u64)>,
+    /// Windows in a row that were made resident, and of which nothing was sent.
+    lost: u8,
+    /// Why the window at the front cannot be had.
+    failed: Option<String>,
+}
+
+/// What connections need for sending files, and what they leave behind.
+#[derive(Debug)]
+pub(super) struct FileDesk {
+    scratch: Vec<u8>,
+    /// Windows that connections want in memory: those that are waited for in the order of asking.
+    pub(super) cold_reads: VecDeque<ColdRead>,
+    /// Files that a connection has had enough of.
+    pub(super) released: Vec<Arc<File>>,
+}
+
+/// What [`Conn::write`] did.
+pub(super) struct Written {
+    pub(super) sent: usize,
+    pub(super) end: Result<(), SocketError>,
+}
+
+enum Step {
+    Sent(usize),
+    /// The disk has to be waited for.
+    Cold,
+}
+
+/// Why nothing can be sent any more.
+enum Failure {
+    Socket(io::Error),
+    File(String),
+}
+
+impl Phase {
+    pub(super) fn deadline(self) -> Option<Monotonic> {
+        match self {
+            Phase::Flushing { deadline } | Phase::Lingering { deadline } => Some(deadline),
+            Phase::Connecting | Phase::Open => None,
+        }
+    }
+}
+
+impl Default for FileDesk {
+    fn default() -> Self {
+        FileDesk {
+            scratch: vec![0; SCRATCH_BYTES],
+            cold_reads: VecDeque::new(),
+            released: Vec::new(),
+        }
+    }
+}
+
+impl Conn {
+    pub(super) fn new(id: ConnId, socket: Socket, phase: Phase, accepted: bool) -> Conn {
+        Conn {
+            id,
+            socket,
+            phase,
+            accepted,
+            bulk: None,
+            queue: SendQueue::default(),
+            blocked: false,
+            dirty: false,
+            ready: false,
+            disk: DiskWait::default(),
+        }
+    }
+
+    /// A window that was asked for is there, or cannot be had. True if something can be sent now, or
+    /// an error is due.
+    pub(super) fn warmed(&mut self, ahead: bool, result: Result<(), String>) -> bool {
+        if ahead {
+            self.disk.ahead = false;
+        }
+        if !self.disk.waiting {
+            return false;
+        }
+        self.disk.waiting = false;
+        self.disk.lost += 1;
+        if !ahead {
+            self.disk.failed = result.err();
+        }
+        true
+    }
+
+    /// Whether the disk was asked for something.
+    pub(super) fn has_asked(&self) -> bool {
+        self.disk.waiting || self.disk.ahead
+    }
+
+    /// Writes from the queue until it is empty, the kernel takes no more (`blocked` is set), the disk
+    /// has to be waited for or about `budget` bytes are sent.
+    pub(super) fn write(&mut self, key: SlotKey, budget: usize, desk: &mut FileDesk) -> Written {
+        let mut sent = 0;
+        // Bytes at the front of the queue that are known to be in memory, if it is a large file.
+        let mut resident = 0;
+        while sent < budget {
+            let Some(front) = self.queue.front() else {
+                break;
+            };
+            let large = match front {
+                Front::File(file, range) if range.end - range.start > SMALL_RANGE_BYTES => {
+                    Some((file.clone(), range))
+                }
+                _ => None,
+            };
+            let step = match large {
+                Some((file, range)) => {
+                    let left = budget - sent;
+                    self.write_file(key, &file, range, left, &mut resident, desk)
+                }
+                None => self.write_gathered(&mut desk.scratch),
+            };
+            let failure = match step {
+                Ok(Step::Sent(n)) => {
+                    sent += n;
+                    self.disk.lost = 0;
+                    self.queue.advance(n as u64, &mut desk.released);
+                    continue;
+                }
+                Ok(Step::Cold) => match self.await_disk(key, desk) {
+                    Ok(()) => break,
+                    Err(failure) => failure,
+                },
+                Err(failure) => failure,
+            };
+            let reason = match failure {
+                Failure::Socket(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Failure::Socket(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    self.blocked = true;
+                    break;
+                }
+                Failure::Socket(e) => socket_error(&e),
+                Failure::File(why) => SocketError::File(why),
+            };
+            let end = Err(reason);
+            return Written { sent, end };
+        }
+        Written { sent, end: Ok(()) }
+    }
+
+    /// Sends what is in memory, and small ranges of files that lie among it, by one call.
+    fn write_gathered(&mut self, scratch: &mut [u8]) -> Result<Step, Failure> {
+        let mut slices = [IoSlice::new(&[]); MAX_WRITE_SLICES];
+        let mut scratch = scratch;
+        let mut count = 0;
+        for (slice, front) in slices.iter_mut().zip(self.queue.iter()) {
+            let (file, range) = match front {
+                Front::Memory(bytes) => {
+                    *slice = IoSlice::new(bytes);
+                    count += 1;
+                    continue;
+                }
+                Front::File(file, range) => (file, range),
+            };
+            let len = range.end - range.start;
+            if len > SMALL_RANGE_BYTES.min(scratch.len() as u64) {
+                break;
+            }
+            let (part, rest) = scratch.split_at_mut(len as usize);
+            scratch = rest;
+            match window::read_resident(&file.file, range.start, part) {
+                Ok(Resident::Bytes(n)) => {
+                    *slice = IoSlice::new(&part[..n]);
+                    count += 1;
+                    if n < len as usize {
+                        break;
+                    }
+                }
+                // What comes before it goes first.
+                _ if count > 0 => break,
+                Ok(Resident::Cold) => return Ok(Step::Cold),
+                Ok(Resident::End) => return Err(too_short(range.start)),
+                Err(e) => return Err(Failure::File(e.to_string())),
+            }
+        }
+        let slices = &slices[..count];
+        let sent = match &mut self.socket {
+            Socket::Tcp(s) => s.write_vectored(slices),
+            Socket::Unix(s) => s.write_vectored(slices),
+            Socket::Udp { .. } => Ok(0),
+        };
+        match sent {
+            Ok(0) => Err(Failure::Socket(io::ErrorKind::WriteZero.into())),
+            Ok(n) => Ok(Step::Sent(n)),
+            Err(e) => Err(Failure::Socket(e)),
+        }
+    }
+
+    /// Has the kernel send from a file what is in memory. `resident` is what is known to be so.
+    fn write_file(
+        &mut self,
+        key: SlotKey,
+        file: &SharedFile,
+        range: Range<u64>,
+        budget: usize,
+        resident: &mut u64,
+        desk: &mut FileDesk,
+    ) -> Result<Step, Failure> {
+        if *resident == 0 {
+            let window = window_at(range.start, range.end);
+            *resident =
+                window::resident(&file.file, &window).map_err(|e| Failure::File(e.to_string()))?;
+            if *resident == 0 {
+                return Ok(Step::Cold);
+            }
+            self.look_ahead(key, &window, desk);
+        }
+        let mut offset = i64::try_from(range.start).map_err(|_| too_short(range.start))?;
+        let most = (*resident).min(budget as u64) as usize;
+        let sent = match &self.socket {
+            Socket::Tcp(s) => sendfile64(s, &file.file, Some(&mut offset), most),
+            Socket::Unix(s) => sendfile64(s, &file.file, Some(&mut offset), most),
+            Socket::Udp { .. } => Ok(0),
+        };
+        match sent.map_err(io::Error::from) {
+            // It was cut since its pages were looked for.
+            Ok(0) => Err(too_short(range.start)),
+            Ok(n) => {
+                *resident -= n as u64;
+                Ok(Step::Sent(n))
+            }
+            Err(e) if e.raw_os_error() == Some(libc::EIO) => Err(Failure::File(e.to_string())),
+            Err(e) => Err(Failure::Socket(e)),
+        }
+    }
+
+    /// Asks for the window at the queue's front, unless that cannot help.
+    fn await_disk(&mut self, key: SlotKey, desk: &mut FileDesk) -> Result<(), Failure> {
+        if let Some(why) = self.disk.failed.take() {
+            return Err(Failure::File(why));
+        }
+        if self.disk.lost >= MAX_LOST_WINDOWS {
+            let why = "there is too little memory to hold it until it is sent";
+            return Err(Failure::File(why.to_owned()));
+        }
+        self.disk.waiting = true;
+        self.disk.cold = true;
+        // The window that was asked for in advance is this one, or comes before it is asked for.
+        if self.disk.ahead {
+            return Ok(());
+        }
+        if let Some(Front::File(file, range)) = self.queue.front() {
+            desk.cold_reads.push_back(ColdRead {
+                reader: key,
+                ahead: false,
+                file: file.clone(),
+                range: window_at(range.start, range.end),
+            });
+        }
+        Ok(())
+    }
+
+    /// Asks for the window after `current`, which is about to be sent: for those who had to wait for
+    /// the disk before.
+    fn look_ahead(&mut self, key: SlotKey, current: &Range<u64>, desk: &mut FileDesk) {
+        if !self.disk.cold || self.disk.ahead {
+            return;
+        }
+        let Some((file, range)) = self.queue.file_after(current.end) else {
+            return;
+        };
+        let window = window_at(range.start, range.end);
+        let place = (Arc::as_ptr(&file.file) as usize, window.start);
+        if self.disk.looked_ahead.replace(place) == Some(place) {
+            return;
+        }
+        let there = window::resident(&file.file, &window);
+        if there.is_ok_and(|bytes| bytes < window.end - window.start) {
+            self.disk.ahead = true;
+            desk.cold_reads.push_back(ColdRead {
+                reader: key,
+                ahead: true,
+                file: file.clone(),
+                range: window,
+            });
+        }
+    }
+}
+
+impl FileDesk {
+    /// The next window to be made resident of a directory that `may` be read: first what is waited
+    /// for.
+    pub(super) fn next_cold_read(&mut self, may: impl Fn(&ColdRead) -> bool) -> Option<ColdRead> {
+        let find = |ahead| {
+            let wanted = |r: &ColdRead| r.ahead == ahead && may(r);
+            self.cold_reads.iter().position(wanted)
+        };
+        let index = find(false).or_else(|| find(true))?;
+        self.cold_reads.remove(index)
+    }
+
+    /// Takes back what a connection that is gone has left.
+    pub(super) fn forget(&mut self, key: SlotKey, conn: Conn) {
+        if conn.has_asked() {
+            let released = &mut self.released;
+            self.cold_reads.retain(|read| {
+                let keep = read.reader != key;
+                if !keep {
+                    released.push(read.file.file.clone());
+                }
+                keep
+            });
+        }
+        self.released.extend(conn.queue.into_files());
+    }
+}
+
+fn too_short(at: u64) -> Failure {
+    Failure::File(format!("it ends at byte {at} or before, within the range"))
+}
