@@ -37,6 +37,7 @@ enum Command {
     Ts(command::ts::Ts),
     Demo(command::demo::Demo),
     SimulateCamera(command::simulate_camera::SimulateCamera),
+    Helper(command::helper::Helper),
 }
 
 /// Where the configuration is.
@@ -78,6 +79,7 @@ fn main() -> ExitCode {
         Command::Ts(args) => command::ts::run(args),
         Command::Demo(args) => command::demo::run(args),
         Command::SimulateCamera(args) => command::simulate_camera::run(args),
+        Command::Helper(args) => command::helper::run(args),
     };
     match result {
         Ok(exit) => exit.into(),

@@ -4,6 +4,7 @@
 pub mod check;
 pub mod demo;
 pub mod export;
+pub mod helper;
 pub mod init;
 pub mod login;
 mod output;

@@ -7,6 +7,15 @@
 //!
 //! It refuses anything but H.264 key frames, opens no file, and knows no cameras, users or recordings.
 
+pub mod message;
+#[cfg(feature = "ffmpeg")]
+mod picture;
+mod sandbox;
+mod seccomp;
+pub mod serve;
+
+pub use serve::SUBCOMMAND;
+
 use crate::access::password::Unfit;
 use crate::config::Secret;
 use crate::h264::VideoSampleEntry;
@@ -21,17 +30,26 @@ pub const MAX_AVCC_BYTES: usize = 64 << 10;
 /// The most pixels a side of a picture may have.
 pub const MAX_SIDE_PIXELS: u32 = 8192;
 
-/// The most pixels a picture may have: 16 megapixels, twice those of a 4K camera. A decoder needs
-/// about five bytes for each.
+/// The most pixels a picture may have: 16 megapixels, twice those of a 4K camera.
 pub const MAX_PIXELS: u32 = 16 << 20;
+
+/// The most pixels of a JPEG: those of H.264's level 5.2. A larger picture is scaled down to it.
+pub const MAX_JPEG_PIXELS: u32 = 4096 * 2304;
 
 /// The longest JPEG that is taken back.
 pub const MAX_JPEG_BYTES: usize = 8 << 20;
+
+/// The longest PHC string that is looked at; those of [`crate::access::password`] have about a
+/// hundred bytes.
+pub const MAX_HASH_BYTES: usize = 512;
 
 /// Requests that wait besides the one under way; further ones are answered with [`Error::Busy`]. A
 /// picture that waits keeps its sample, so what asks for many should ask for one after another.
 pub const MAX_WAITING_PICTURES: usize = 8;
 pub const MAX_WAITING_PASSWORDS: usize = 16;
+
+/// Why there is no picture from a build without FFmpeg.
+pub const NO_FFMPEG: &str = "this program was built without pictures";
 
 /// A good JPEG quality for a thumbnail, and for a picture in full size.
 pub const THUMBNAIL_QUALITY: u8 = 70;
@@ -47,7 +65,7 @@ pub enum Request {
         /// their lengths); at most [`MAX_SAMPLE_BYTES`].
         sample: Vec<u8>,
         /// The picture is scaled down to at most so many pixels across, never up; `u32::MAX` for its
-        /// full size, 0 counts as 1.
+        /// full size.
         max_width: u32,
         /// From 1, small, to 100, fine.
         quality: u8,
@@ -120,7 +138,7 @@ pub enum Error {
     TooLarge,
     /// There is no whole key frame in the sample, or its avcC is none.
     #[error("the picture cannot be decoded: {0}")]
-    Undecodable(&'static str),
+    Undecodable(Fault),
     /// The JPEG would be longer than [`MAX_JPEG_BYTES`], or the encoder refused.
     #[error("the picture cannot be encoded")]
     Unencodable,
@@ -139,4 +157,15 @@ pub enum Error {
     /// There is no helper: it could not be started, or it failed and may not start again yet.
     #[error("no helper now: {0}")]
     Unavailable(String),
+}
+
+/// What is wrong with a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    #[error("its parameter sets make no sense")]
+    Parameters,
+    #[error("there is no key frame in it")]
+    NoPicture,
+    #[error("it is damaged")]
+    Damaged,
 }

@@ -10,7 +10,7 @@ mod tests;
 
 use super::clock::Clock;
 use super::disk::{ColdRead, Disk};
-use super::helper::Helper;
+use super::helper::{Helper, THIS_PROGRAM};
 use super::resolver::{Asker, Resolver};
 use super::service_manager::ServiceManager;
 use super::signals::{Asked, Signals};
@@ -24,11 +24,13 @@ use super::workers::Workers;
 use super::{LoadConfig, Setup, StartError};
 use crate::config::Config;
 use crate::db;
+use crate::decoder;
 use crate::nvr::port::{Action, Core, DbId, Event, LogRecord, ReactorStats, Severity};
 use crate::time::Monotonic;
 use mio::{Events, Poll, Waker};
 use std::collections::VecDeque;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -154,8 +156,8 @@ impl<C: Core> EventLoop<C> {
             disk,
             database,
             refused: VecDeque::new(),
+            helper: Helper::new(THIS_PROGRAM.into(), waker.clone()),
             resolver: Resolver::new(waker),
-            helper: Helper::default(),
             signals,
             loader: loader.transpose().map_err(system)?,
             service: ServiceManager::from_environment(now.monotonic),
@@ -182,6 +184,12 @@ impl<C: Core> EventLoop<C> {
         }
         this.listen(&setup.config, now.monotonic);
         Ok(this)
+    }
+
+    /// What is started as the helper instead of this program itself. Before the first request only;
+    /// for programs that are no `moonfire-nvr`.
+    pub fn set_helper_program(&mut self, program: PathBuf) {
+        self.helper.set_program(program);
     }
 
     /// Turns until the core says [`Action::Exit`] or a second signal says so.
@@ -397,6 +405,7 @@ impl<C: Core> EventLoop<C> {
             return Some(Event::Db { id, result });
         }
         if let Some((id, result)) = self.helper.next_answer() {
+            self.note_helper(&result);
             return Some(Event::Helper { id, result });
         }
         while let Some((asker, result)) = self.resolver.next_answer(now) {
@@ -406,6 +415,14 @@ impl<C: Core> EventLoop<C> {
             }
         }
         None
+    }
+
+    /// A helper that failed is for the log; how often is bounded by the rests that it takes.
+    fn note_helper(&mut self, result: &Result<decoder::Reply, decoder::Error>) {
+        if let Err(e @ (decoder::Error::Crashed(_) | decoder::Error::TimedOut(_))) = result {
+            let message = format!("a picture or a password came to nothing: {e}");
+            self.say(Severity::Warning, "helper-failed", message);
+        }
     }
 
     fn ticks(&mut self) {
@@ -647,9 +664,7 @@ impl<C: Core> EventLoop<C> {
                     self.refused.push_back(id);
                 }
             }
-            Action::Helper { id, request } => {
-                self.helper.submit(self.clock.monotonic(), id, request);
-            }
+            Action::Helper { id, request } => self.helper.submit(id, request),
             Action::Log(record) => self.log.write(self.clock.now(), &record),
             Action::Ready => self.service.ready(),
             Action::Status(text) => self.service.status(&text),
