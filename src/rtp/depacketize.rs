@@ -459,9 +459,12 @@ impl Depacketizer {
     }
 
     fn begin_slice(&mut self, start: &[u8], out: &mut Vec<u8>) -> Result<bool, Fault> {
-        let mut result = Ok(());
         if begins_picture(start) {
-            result = self.end_before_picture(out);
+            if let Err(fault) = self.end_before_picture(out) {
+                // The caller stops here, so this slice is lost as well: nothing of its picture is begun.
+                self.lose(1, out);
+                return Err(fault);
+            }
         } else if self.state == State::Marked {
             self.marker = Marker::Ignored;
         } else if self.ended_by_marker {
@@ -473,7 +476,7 @@ impl Depacketizer {
             self.damage(out);
         }
         if self.state == State::Damaged {
-            return result.map(|()| false);
+            return Ok(false);
         }
         self.state = State::Within;
         self.unsure = false;
@@ -487,7 +490,7 @@ impl Depacketizer {
         }
         self.unit.has_idr |= nal::unit_type(start[0]) == unit_type::IDR_SLICE;
         self.unit.is_intra &= slice.is_some_and(|s| s.is_intra());
-        result.map(|()| true)
+        Ok(true)
     }
 
     /// A picture begins: the access unit before is over, although it had the same timestamp.

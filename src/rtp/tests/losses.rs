@@ -146,6 +146,23 @@ fn more_access_units_in_a_packet_than_are_queued() {
     assert_eq!(c.take()[0].unit.lost_packets, 372);
 }
 
+/// Found by fuzzing: the slice at which the queue was full was taken for begun, and became an access
+/// unit without a byte.
+#[test]
+fn the_picture_after_a_full_queue_is_lost_or_whole() {
+    let mut c = Camera::proven();
+    let unit = p(b"x");
+    c.send(6000, false, &stap_a(&vec![&unit[..]; 130]));
+    assert_eq!(c.errors, [PacketErrorKind::QueueFull]);
+    assert_eq!(c.take().len(), 128);
+    c.send(6000, false, &idr_rest(b"of the lost one"));
+    c.send(9000, true, &unit);
+    let got = c.take();
+    assert_eq!(got.len(), 1);
+    assert_eq!(got[0].bytes, avc(&[&unit]));
+    assert_eq!(got[0].unit.lost_packets, 2);
+}
+
 #[test]
 fn errors_say_where() {
     let mut c = Camera::proven();
