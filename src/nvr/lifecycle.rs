@@ -174,7 +174,8 @@ impl Nvr {
             }
         }
         let recorded_to: BTreeSet<DirId> = self.streams.values().map(Stream::dir).collect();
-        self.buffers.share_among(recorded_to.len());
+        self.buffers
+            .share_among(recorded_to.len(), self.streams.len());
     }
 
     fn bring_in_stream(

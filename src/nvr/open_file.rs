@@ -58,7 +58,7 @@ impl OpenFile {
             name,
             kind,
             creation: Creation::Needed,
-            waiting: VecDeque::new(),
+            waiting: VecDeque::with_capacity(1),
             len: 0,
             writes_under_way: 0,
             backlog_bytes: 0,

@@ -2,9 +2,11 @@
 //! lost and why.
 //!
 //! Access units arrive at the end of the stream's buffer, copied there once by the depacketizer. The
-//! bytes of complete ones go to the sample file in chunks; a recording starts at a sync sample.
+//! bytes of complete ones go to the sample file in chunks, buffer and all; the stream takes another
+//! when the next bytes come. A recording starts at a sync sample.
 
 use super::Cx;
+use super::buffers::Buffers;
 use super::clock::ClockChange;
 use super::directory::SampleDirectory;
 use super::outbox::StreamName;
@@ -20,8 +22,11 @@ use crate::time::{Duration90k, Wall90k};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// A chunk is handed to the disk once it has this many bytes; less at each round of syncing.
+/// What has come at once is handed to the disk, as one chunk with what was there before, if that makes
+/// this many bytes; less at each round of syncing.
 pub const CHUNK_BYTES: usize = 128 << 10;
+/// A chunk that has this many bytes is handed over although more is there to come.
+pub const LARGEST_CHUNK_BYTES: usize = 256 << 10;
 
 /// What one stream may have on its way to its disk. Past it, recording stops until half of it is
 /// written, and the loss is told.
@@ -118,6 +123,8 @@ struct CutAtSync {
 pub struct Recorder {
     name: StreamName,
     open: OpenId,
+    /// Of no capacity from the moment when it is handed over with all that is in it, until the next
+    /// bytes come: by then it, or another stream's, may be back.
     buffer: Vec<u8>,
     /// Bytes at the front of `buffer` that are complete samples of the recording in progress.
     complete: usize,
@@ -213,7 +220,10 @@ impl Recorder {
     }
 
     /// Where the depacketizer appends.
-    pub fn buffer(&mut self) -> &mut Vec<u8> {
+    pub fn buffer(&mut self, buffers: &mut Buffers) -> &mut Vec<u8> {
+        if self.buffer.capacity() == 0 {
+            self.buffer = buffers.take();
+        }
         &mut self.buffer
     }
 
@@ -392,7 +402,16 @@ impl Recorder {
         if self.watched {
             self.copy_frame(bytes as usize);
         }
-        if self.complete >= CHUNK_BYTES {
+        self.hand_over_chunk(cx, dir, LARGEST_CHUNK_BYTES);
+    }
+
+    /// All that has come at once was taken.
+    pub fn received(&mut self, cx: &mut Cx<'_>, dir: &mut SampleDirectory) {
+        self.hand_over_chunk(cx, dir, CHUNK_BYTES);
+    }
+
+    fn hand_over_chunk(&mut self, cx: &mut Cx<'_>, dir: &mut SampleDirectory, least_bytes: usize) {
+        if self.complete >= least_bytes {
             self.hand_over(cx, dir);
             self.check_backlog(cx, dir);
         }
@@ -556,9 +575,12 @@ impl Recorder {
         if self.complete == 0 {
             return;
         }
-        let mut next = cx.buffers.take();
-        next.extend_from_slice(&self.buffer[self.complete..]);
-        self.buffer.truncate(self.complete);
+        let mut next = Vec::new();
+        if self.complete < self.buffer.len() {
+            next = cx.buffers.take();
+            next.extend_from_slice(&self.buffer[self.complete..]);
+            self.buffer.truncate(self.complete);
+        }
         self.complete = 0;
         let chunk = std::mem::replace(&mut self.buffer, next);
         active.writer.written(&chunk);

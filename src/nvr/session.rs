@@ -263,10 +263,11 @@ impl Session {
             Phase::Open(open) => {
                 open.report(cx);
                 if let Some(receiver) = &mut open.receiver {
-                    receiver.handle_timeout(cx.now.monotonic, recorder.buffer());
+                    receiver.handle_timeout(cx.now.monotonic, recorder.buffer(cx.buffers));
                     while let Some(unit) = receiver.pull() {
                         recorder.access_unit(cx, dir, unit);
                     }
+                    recorder.received(cx, dir);
                 }
                 let result = open.client.handle_timeout(cx.now.monotonic);
                 self.after_client(cx, result)
@@ -353,7 +354,7 @@ impl Session {
                                 let _ = receiver.push(
                                     cx.now.monotonic,
                                     packet.bytes,
-                                    recorder.buffer(),
+                                    recorder.buffer(cx.buffers),
                                 );
                                 while let Some(unit) = receiver.pull() {
                                     recorder.access_unit(cx, dir, unit);
@@ -368,6 +369,7 @@ impl Session {
             Phase::Closing(open) => open.client.receive(cx.now.monotonic, bytes, |_| {}),
             _ => return Ok(()),
         };
+        recorder.received(cx, dir);
         self.after_client(cx, result)
     }
 
@@ -389,10 +391,12 @@ impl Session {
         match &open.udp {
             Some(udp) if udp.rtp == conn => {
                 open.client.udp_rtp_received(cx.now.monotonic);
-                let _ = receiver.push(cx.now.monotonic, bytes, recorder.buffer());
+                let buffer = recorder.buffer(cx.buffers);
+                let _ = receiver.push(cx.now.monotonic, bytes, buffer);
                 while let Some(unit) = receiver.pull() {
                     recorder.access_unit(cx, dir, unit);
                 }
+                recorder.received(cx, dir);
             }
             Some(udp) if udp.rtcp == conn => {
                 let _ = receiver.rtcp(cx.now, bytes);

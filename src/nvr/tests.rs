@@ -167,8 +167,9 @@ impl Board {
                 discontinuity: false,
             };
             let take = |rec: &mut recorder::Recorder, cx: &mut Cx<'_>, dir: &mut _| {
-                rec.buffer().extend((0..bytes).map(|b| b as u8));
+                rec.buffer(cx.buffers).extend((0..bytes).map(|b| b as u8));
                 rec.access_unit(cx, dir, unit);
+                rec.received(cx, dir);
                 Ok(())
             };
             let id = StreamId(*id);

@@ -12,7 +12,8 @@
 //! sample before.
 //!
 //! The writer refuses ([`WriterError`]) to begin without a sync sample and to grow past its limits, and
-//! asks for a new run where time breaks. It does no I/O and allocates only as its index grows.
+//! asks for a new run where time breaks. It does no I/O, and allocates at its start and
+//! where its index turns out unusually long.
 
 use super::drift::{Drift, Lost};
 use super::index::{Cursor, IndexEncoder, Sample};
@@ -26,6 +27,10 @@ use xxhash_rust::xxh3::Xxh3;
 
 /// An index may become this large; at 240 frames a second that takes 15 minutes and 4 bytes a frame.
 pub const MAX_INDEX_BYTES: usize = 1 << 20;
+
+/// Room that every index has from the start, so that none asks for memory as it grows unless frames
+/// come faster or recordings are longer than usual: 90 s of 30 frames a second at 3 bytes.
+const USUAL_INDEX_BYTES: usize = 8 << 10;
 
 /// What is carried from one recording of a run to the next. A run has no gap within.
 #[derive(Clone, Debug)]
@@ -209,7 +214,8 @@ impl Writer {
     pub fn start(s: Start) -> Writer {
         let mut run = s.run;
         run.reorder.raise_depth(s.sample_entry.reorder_frames);
-        let mut index = Vec::with_capacity(run.index_bytes + run.index_bytes / 8);
+        let room = USUAL_INDEX_BYTES.max(run.index_bytes + run.index_bytes / 8);
+        let mut index = Vec::with_capacity(room);
         let encoder = IndexEncoder::new(&mut index, run.reorder.depth() > 0);
         Writer {
             id: s.id,

@@ -391,7 +391,8 @@ impl Disk {
                     dir,
                     file: None,
                     busy: true,
-                    waiting: VecDeque::new(),
+                    // So that its first operation asks for no memory.
+                    waiting: VecDeque::with_capacity(1),
                 };
                 self.files.insert(file, new);
                 let about = About::File(file);

@@ -82,7 +82,7 @@ pub(super) struct Uring {
     free: Vec<u32>,
     waiting: VecDeque<(Tag, Job)>,
     /// Flights to be handed over once more: cut short or not begun.
-    again: Vec<u32>,
+    again: VecDeque<u32>,
     done: VecDeque<(Tag, Done)>,
     /// The kernel did not take all that is in the submission queue.
     unsubmitted: bool,
@@ -127,7 +127,7 @@ impl Uring {
             flights: (0..DEPTH).map(|_| None).collect(),
             free: (0..DEPTH).collect(),
             waiting: VecDeque::new(),
-            again: Vec::new(),
+            again: VecDeque::new(),
             done: VecDeque::new(),
             unsubmitted: false,
             populates: probe.is_supported(opcode::Madvise::CODE) && window::kernel_populates(),
@@ -148,8 +148,11 @@ impl Uring {
     /// Hands over what is new, as far as there is room.
     pub(super) fn flush(&mut self) {
         let mut pushed = self.unsubmitted;
-        for index in std::mem::take(&mut self.again) {
-            pushed |= self.hand_over(index);
+        // Those that find no room go back to the end.
+        for _ in 0..self.again.len() {
+            if let Some(index) = self.again.pop_front() {
+                pushed |= self.hand_over(index);
+            }
         }
         while let Some(&index) = self.free.last() {
             let Some((tag, job)) = self.waiting.pop_front() else {
@@ -205,7 +208,7 @@ impl Uring {
         // SAFETY: what the entry points to is owned by the flight, which stays in `flights` until
         // its completion was seen (or is leaked, see `drop`).
         if unsafe { self.ring.submission().push(&entry) }.is_err() {
-            self.again.push(index);
+            self.again.push_back(index);
             return false;
         }
         true
@@ -220,7 +223,7 @@ impl Uring {
             return;
         };
         match flight.advance(result) {
-            Progress::Again => self.again.push(index),
+            Progress::Again => self.again.push_back(index),
             Progress::Ended(result) => {
                 if let Some(flight) = self.flights[index as usize].take() {
                     self.free.push(index);
