@@ -1,4 +1,4 @@
-//! `cargo bench --bench ingest [-- --streams 6,24,100 --seconds 20 --dir DIR]`
+//! `cargo bench --bench ingest [-- --streams 6,12,24,100 --seconds 20 --dir DIR]`
 //!
 //! What recording costs, against bare programs that take the same bytes, in the same run: for each
 //! number of streams a source process sends 1080p30 H.264 at about 4 Mbit/s over interleaved RTSP, and
@@ -58,7 +58,7 @@ fn main() -> ExitCode {
 
 fn options(args: &[String]) -> Result<Options, String> {
     let mut options = Options {
-        streams: vec![6, 24, 100],
+        streams: vec![6, 12, 24, 100],
         seconds: 20,
         rounds: 1,
         dir: None,
@@ -106,13 +106,14 @@ fn bench(args: &[String]) -> ExitCode {
         options.seconds
     );
     println!(
-        "{:>7} {:14} {:>9} {:>8} {:>10} {:>8} {:>8} {:>12} {:>15}",
+        "{:>7} {:14} {:>9} {:>8} {:>8} {:>9} {:>9} {:>8} {:>12} {:>15}",
         "streams",
         "who",
         "s/st-h",
         "RSS MB",
         "calls/fr",
         "alloc/fr",
+        "alloc/rec",
         "threads",
         "/epoll-each",
         "/tick100-parse"
@@ -127,12 +128,16 @@ fn bench(args: &[String]) -> ExitCode {
             let recorder = measure::child(RECORDER, &source.address, *n, &dir, options.seconds);
             for (who, m) in FLOORS.iter().zip(&floors).chain([(&RECORDER, &recorder)]) {
                 println!(
-                    "{n:>7} {who:14} {:>9.3} {:>8.1} {:>10} {:>8} {:>8} {:>12.2} {:>15.2}",
+                    "{n:>7} {who:14} {:>9.3} {:>8.1} {:>8} {:>9} {:>9} {:>8} {:>12.2} {:>15.2}",
                     m.cpu_seconds_per_stream_hour,
                     m.rss_mb,
                     m.calls_per_frame.map_or("-".into(), |c| format!("{c:.3}")),
-                    m.allocations_per_frame
-                        .map_or("-".into(), |c| format!("{c:.3}")),
+                    m.allocations
+                        .as_ref()
+                        .map_or("-".into(), |a| format!("{:.4}", a.per_frame)),
+                    m.allocations
+                        .as_ref()
+                        .map_or("-".into(), |a| format!("{:.0}", a.per_recording)),
                     m.threads,
                     m.cpu_seconds_per_stream_hour / floors[0].cpu_seconds_per_stream_hour,
                     m.cpu_seconds_per_stream_hour / floors[1].cpu_seconds_per_stream_hour,

@@ -2,6 +2,7 @@
 
 use super::source::FRAME_RATE;
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,19 +10,35 @@ use std::time::{Duration, Instant};
 
 /// Time for connections, first frames and buffers to find their size.
 const WARM_UP: Duration = Duration::from_secs(8);
+/// Allocations are counted for so long from then on, so that each stream's rotation is among them, and
+/// a commit.
+const COUNT_ALLOCATIONS: Duration = Duration::from_secs(90);
 /// System calls are counted apart, for so long: counting them costs time.
 const COUNT_CALLS: Duration = Duration::from_secs(5);
 
 /// How often memory was asked for in this process.
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+/// Of these, how many the recorder's frames asked for; and recordings begun.
+static FRAME_ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+static RECORDINGS: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    static OF_THIS_THREAD: Cell<u64> = const { Cell::new(0) };
+}
 
 /// The system's allocator, counted.
 pub struct Counting;
 
-// SAFETY: everything is passed on to the system's allocator unchanged.
+fn count() {
+    ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+    OF_THIS_THREAD.set(OF_THIS_THREAD.get() + 1);
+}
+
+// SAFETY: everything is passed on to the system's allocator unchanged; counting allocates nothing,
+// because the thread-local cell is const-initialized and has no destructor.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        count();
         // SAFETY: as the caller promises.
         unsafe { System.alloc(layout) }
     }
@@ -32,23 +49,57 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        count();
         // SAFETY: as the caller promises.
         unsafe { System.realloc(ptr, layout, new_size) }
     }
 }
 
-/// Writes the count of allocations to a file whenever the file `ask` is there; for the recorder, whose
-/// loop has the main thread.
-pub fn tell_allocations(dir: &Path) {
-    let (ask, told) = (dir.join("ask"), dir.join("allocations"));
+pub fn allocations_of_this_thread() -> u64 {
+    OF_THIS_THREAD.get()
+}
+
+pub fn count_frame_allocations(count: u64) {
+    FRAME_ALLOCATIONS.fetch_add(count, Ordering::Relaxed);
+}
+
+pub fn count_recording() {
+    RECORDINGS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// What the recorder has counted so far.
+#[derive(Clone, Copy)]
+struct Counts {
+    all: u64,
+    of_frames: u64,
+    recordings: u64,
+}
+
+impl Counts {
+    /// What there was between these and `later`.
+    fn until(&self, later: &Counts, frames: f64) -> Allocations {
+        let of_frames = later.of_frames - self.of_frames;
+        let others = later.all - self.all - of_frames;
+        let recordings = later.recordings - self.recordings;
+        Allocations {
+            per_frame: of_frames as f64 / frames,
+            per_recording: others as f64 / recordings.max(1) as f64,
+        }
+    }
+}
+
+/// Writes the counts to a file whenever the file `ask` is there; for the recorder, whose loop has
+/// the main thread.
+pub fn tell_counts(dir: &Path) {
+    let (ask, told) = (dir.join("ask"), dir.join("counts"));
     std::thread::spawn(move || {
         loop {
             std::thread::sleep(Duration::from_millis(200));
             if ask.exists() {
-                let count = ALLOCATIONS.load(Ordering::Relaxed);
+                let counts = [&ALLOCATIONS, &FRAME_ALLOCATIONS, &RECORDINGS]
+                    .map(|c| c.load(Ordering::Relaxed).to_string());
                 let _ = std::fs::remove_file(&ask);
-                let _ = std::fs::write(&told, count.to_string());
+                let _ = std::fs::write(&told, counts.join(" "));
             }
         }
     });
@@ -61,7 +112,16 @@ pub struct Measured {
     pub threads: u64,
     /// System calls, if `strace` is installed.
     pub calls_per_frame: Option<f64>,
-    pub allocations_per_frame: Option<f64>,
+    /// Only of the recorder.
+    pub allocations: Option<Allocations>,
+}
+
+/// How often memory was asked for.
+pub struct Allocations {
+    pub per_frame: f64,
+    /// All the rest for each recording: its rotation, its part of the commits, and what other
+    /// threads ask for.
+    pub per_recording: f64,
 }
 
 /// Runs this program as `role` and measures it.
@@ -78,19 +138,25 @@ pub fn child(role: &str, address: &str, streams: usize, dir: &Path, seconds: u64
         .expect("it starts");
     std::thread::sleep(WARM_UP);
     let pid = child.id();
-    let allocations = allocations(&dir);
+    let counts = counts(&dir);
     let (cpu, begin) = (cpu_seconds(pid), Instant::now());
     std::thread::sleep(Duration::from_secs(seconds));
     let (cpu, wall) = (cpu_seconds(pid) - cpu, begin.elapsed().as_secs_f64());
-    let frames = wall * f64::from(FRAME_RATE) * streams as f64;
-    let more = self::allocations(&dir);
-    let measured = Measured {
+    let mut measured = Measured {
         cpu_seconds_per_stream_hour: cpu / wall * 3600.0 / streams as f64,
         rss_mb: status(pid, "VmRSS") as f64 / 1024.0,
         threads: status(pid, "Threads"),
-        allocations_per_frame: more.zip(allocations).map(|(b, a)| (b - a) as f64 / frames),
-        calls_per_frame: calls(pid, streams),
+        allocations: None,
+        calls_per_frame: None,
     };
+    if let Some(before) = counts {
+        std::thread::sleep(COUNT_ALLOCATIONS.saturating_sub(begin.elapsed()));
+        let frames = begin.elapsed().as_secs_f64() * f64::from(FRAME_RATE) * streams as f64;
+        measured.allocations = self::counts(&dir).map(|c| before.until(&c, frames));
+        // By now all buffers were used.
+        measured.rss_mb = status(pid, "VmRSS") as f64 / 1024.0;
+    }
+    measured.calls_per_frame = calls(pid, streams);
     end(&mut child);
     let _ = std::fs::remove_dir_all(&dir);
     measured
@@ -102,17 +168,22 @@ fn end(child: &mut Child) {
     let _ = child.wait();
 }
 
-fn allocations(dir: &Path) -> Option<u64> {
-    let told = dir.join("allocations");
+fn counts(dir: &Path) -> Option<Counts> {
+    let told = dir.join("counts");
     let _ = std::fs::remove_file(&told);
     std::fs::write(dir.join("ask"), "").ok()?;
     for _ in 0..10 {
         std::thread::sleep(Duration::from_millis(100));
-        if let Some(n) = std::fs::read_to_string(&told)
-            .ok()
-            .and_then(|s| s.parse().ok())
+        let text = std::fs::read_to_string(&told).unwrap_or_default();
+        let mut numbers = text.split(' ').filter_map(|n| n.parse().ok());
+        if let (Some(all), Some(of_frames), Some(recordings)) =
+            (numbers.next(), numbers.next(), numbers.next())
         {
-            return Some(n);
+            return Some(Counts {
+                all,
+                of_frames,
+                recordings,
+            });
         }
     }
     None
