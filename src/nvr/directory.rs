@@ -416,11 +416,13 @@ impl SampleDirectory {
         }
         let mut syncs = 0;
         // A stream's recordings become durable in their order only: the database takes no other. A
-        // write of the next round, to the end of an earlier recording, may still be under way.
+        // write of the next round, to the end of an earlier recording, may still be under way. One that
+        // has not ended is its stream's newest.
         let mut held = BTreeSet::new();
         for f in self.files.values_mut() {
-            f.covered = f.ended.is_some() && f.file.is_written() && !held.contains(&f.stream);
-            if !f.covered {
+            let ended = f.ended.is_some();
+            f.covered = ended && f.file.is_written() && !held.contains(&f.stream);
+            if ended && !f.covered {
                 held.insert(f.stream);
             }
             if f.file.is_unsynced() {
