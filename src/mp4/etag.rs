@@ -25,12 +25,12 @@ impl Hasher {
     }
 
     /// Which samples they are: a sequence number is used once in an open, and what was written of a
-    /// sample file stays. A recorder that was set up anew differs in the time.
+    /// sample file stays. A recorder that was set up anew differs in the time. How long it lasts is not
+    /// among it: of one that grows, what has ended is the same when there is more of it.
     pub fn summary(&mut self, s: &Summary) {
         self.u64(u64::from(s.id.stream.0 as u32) << 32 | u64::from(s.id.sequence));
         self.u64(u64::from(s.open.0));
         self.u64(s.start.0 as u64);
-        self.u64(s.wall_duration.0 as u64);
     }
 
     pub fn laid(&mut self, l: &Laid) {

@@ -67,7 +67,10 @@ impl Plan {
             let layout = Layout::new(s)?;
             if let Some(subtitles) = &mut subtitles {
                 let shown = (layout.shown.end - layout.shown.start) as u32; // Within `media_duration`.
-                subtitles.add(shown_wall(s, shown), shown)?;
+                let wall = shown_wall(s, shown);
+                tag.u64(wall.start.0 as u64);
+                tag.u64(wall.end.0 as u64);
+                subtitles.add(wall, shown)?;
             }
             tag.summary(&s.summary);
             plan.add(&s.summary, &layout)?;

@@ -97,6 +97,8 @@ impl Scrub {
         };
         mdat_fits(u64::from(s.sample_file_bytes))?;
         self.tag.summary(s);
+        self.tag.u64(s.wall_duration.0 as u64);
+        self.tag.u64(s.media_duration.0 as u64);
         let number = self.laid.len() as u32;
         self.laid.push(Laid {
             source: Source {

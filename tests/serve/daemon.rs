@@ -1,0 +1,88 @@
+//! The binary with its simulated cameras, one for each test.
+
+use crate::client::{PATIENCE, get};
+use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Between two looks.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+
+/// `moonfire-nvr demo`, killed at the end.
+pub struct Demo {
+    child: Child,
+    pub addr: String,
+    /// It ends when nobody listens any more.
+    _stdout: BufReader<ChildStdout>,
+    _dir: tempfile::TempDir,
+}
+
+impl Demo {
+    pub fn start() -> Demo {
+        let dir = tempfile::tempdir().unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_moonfire-nvr"))
+            .args(["demo", "--listen", "127.0.0.1:0", "--dir"])
+            .arg(dir.path().join("demo"))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        stdout.read_line(&mut line).unwrap();
+        let (_, after) = line.split_once("http://").expect(&line);
+        let (addr, _) = after.split_once('/').expect(&line);
+        // The line is told before it listens.
+        wait(|| std::net::TcpStream::connect(addr).ok());
+        Demo {
+            child,
+            addr: addr.to_owned(),
+            _stdout: stdout,
+            _dir: dir,
+        }
+    }
+
+    pub fn get(&self, target: &str) -> crate::client::Reply {
+        get(&self.addr, target)
+    }
+
+    /// The path of a camera's stream, once at least `seconds` of it can be read.
+    pub fn stream(&self, camera: usize, kind: &str, seconds: i64) -> String {
+        let base = wait(|| {
+            let top = self.get("/api/").json();
+            let uuid = top["cameras"][camera]["uuid"].as_str()?.to_owned();
+            Some(format!("/api/cameras/{uuid}/{kind}"))
+        });
+        wait(|| {
+            let list = self.get(&format!("{base}/recordings")).json();
+            let rows = list["recordings"].as_array()?;
+            let whole: i64 = rows.iter().map(duration).sum();
+            (whole >= seconds * 90_000).then_some(())
+        });
+        base
+    }
+}
+
+fn duration(row: &Value) -> i64 {
+    row["endTime90k"].as_i64().unwrap() - row["startTime90k"].as_i64().unwrap()
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Looks again and again until there is something.
+pub fn wait<T>(mut look: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(start.elapsed() < PATIENCE, "it takes too long");
+        std::thread::park_timeout(LOOK_INTERVAL);
+    }
+}
