@@ -410,8 +410,7 @@ impl Nvr {
             }
         }
         self.calendar_committed(&flush, &flushed.garbage);
-        let gone: Vec<_> = flushed.garbage.iter().map(|g| g.id).collect();
-        self.recordings_gone(&gone);
+        self.recordings_gone(&flushed.garbage);
         let web = &self.web;
         self.commit
             .add_garbage(flushed.garbage, |id| web.is_reading(id));

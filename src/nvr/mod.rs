@@ -299,7 +299,7 @@ impl Nvr {
             Event::Disk { op, result, buffer } => self.disk_done(now, op, result, buffer),
             Event::Db { id, result } => self.db_done(now, id, result),
             // Nothing is asked of the helper yet.
-            Event::Helper { .. } => {}
+            Event::Helper { id, result } => self.helper_answered(now, id, result),
             Event::Stats(stats) => self.stats = Some(stats.clone()),
             Event::Reload(config) => self.reload(now, *config),
             Event::Shutdown => self.shut_down(now),
@@ -319,8 +319,12 @@ impl Nvr {
         if matches!(self.phase, Phase::Stopping { .. }) {
             self.wake_at(Some(now.monotonic));
         }
-        if let Purpose::OpenForReading(file) = pending.purpose {
-            return self.opened_for_reading(now, file, result.map(|_| ()));
+        match pending.purpose {
+            Purpose::OpenForReading(file) => {
+                return self.opened_for_reading(now, file, result.map(|_| ()));
+            }
+            Purpose::ReadFor(conn) => return self.sample_read(now, conn, result),
+            _ => {}
         }
         match pending.purpose {
             Purpose::UnlinkGarbage if result.is_ok() => {
@@ -370,7 +374,7 @@ impl Nvr {
             self.directory_attached(now, id, *attached);
         }
         if let Some(reason) = outcome.lost {
-            self.directory_lost(id, &reason);
+            self.directory_lost(now, id, &reason);
         }
         if outcome.full && self.full.insert(id) {
             self.stop_reading_garbage(id);
@@ -379,8 +383,8 @@ impl Nvr {
         }
     }
 
-    fn directory_lost(&mut self, id: DirId, reason: &str) {
-        self.stop_reading(id);
+    fn directory_lost(&mut self, now: Now, id: DirId, reason: &str) {
+        self.stop_reading(now, id);
         self.commit.directory_lost(id);
         self.full.remove(&id);
         for stream in self.streams.values_mut() {

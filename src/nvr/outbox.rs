@@ -1,7 +1,10 @@
 //! What the core wants done, in order, and what each operation under way is for.
 
-use super::port::{Action, ConnId, DbId, DiskRequest, FileId, LogRecord, LookupId, OpId, Severity};
+use super::port::{
+    Action, ConnId, DbId, DiskRequest, FileId, HelperId, LogRecord, LookupId, OpId, Severity,
+};
 use crate::db;
+use crate::decoder;
 use crate::recording::{DirId, StreamId};
 use std::collections::{HashMap, VecDeque};
 
@@ -30,6 +33,8 @@ pub enum Purpose {
     Space,
     /// Opening a sample file for somebody who reads it.
     OpenForReading(FileId),
+    /// Reading a sample for somebody.
+    ReadFor(ConnId),
     /// Anything that was under way when its directory was put away: nobody waits for it.
     Abandoned,
 }
@@ -166,6 +171,13 @@ impl Outbox {
     pub fn db(&mut self, request: db::Request) -> DbId {
         let id = DbId(self.next());
         self.push(Action::Db { id, request });
+        id
+    }
+
+    /// Starts a request to the helper process.
+    pub fn helper(&mut self, request: decoder::Request) -> HelperId {
+        let id = HelperId(self.next());
+        self.push(Action::Helper { id, request });
         id
     }
 

@@ -7,3 +7,4 @@ mod client;
 mod daemon;
 mod files;
 mod live;
+mod pictures;

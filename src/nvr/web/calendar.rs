@@ -4,6 +4,7 @@
 //! added if its stream was read to the end.
 
 use super::days::Days;
+use super::picture::Thumbnails;
 use crate::db::{self, MAX_SPANS, Span};
 use crate::nvr::port::Severity;
 use crate::nvr::{DbPurpose, Nvr};
@@ -110,6 +111,7 @@ impl Nvr {
     /// Reads what there is, anew if it was read before.
     pub(in crate::nvr) fn begin_calendar(&mut self) {
         self.web.layouts.forget_all();
+        self.web.thumbnails = Thumbnails::default();
         self.web.calendar.begin(self.streams.keys().copied());
         self.read_calendar();
     }

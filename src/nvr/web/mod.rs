@@ -13,9 +13,11 @@ mod indexes;
 mod live;
 mod metrics;
 mod page;
+mod picture;
 mod recordings;
 mod route;
 mod sample_files;
+mod scrub;
 mod span;
 mod task;
 mod top_level;
@@ -23,10 +25,13 @@ mod uncommitted;
 mod view;
 
 use super::Nvr;
-use super::outbox::Outbox;
-use super::port::{Action, ConnId, DbId, Event, FileId, Severity};
+use super::outbox::{Outbox, Purpose};
+use super::port::{
+    Action, ConnId, DbId, DiskError, DiskReply, DiskRequest, Event, FileId, HelperId, Severity,
+};
 use crate::access::{Principal, SignedInCache};
 use crate::db::{self, SessionReply};
+use crate::decoder;
 use crate::h264::VideoSampleEntry;
 use crate::http::{Connection, Method, Request, Response, ResponseHead, Status, Step};
 use crate::recording::{DirId, RecordingId};
@@ -37,11 +42,12 @@ use calendar::Calendar;
 pub use calendar::Page as CalendarPage;
 use indexes::Indexes;
 use live::Viewer;
+use picture::Thumbnails;
 use sample_files::SampleFiles;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use task::{Answer, Need, Task};
+use task::{Answer, Came, Need, Task};
 use uncommitted::SampleEntryRows;
 use view::Layouts;
 
@@ -106,12 +112,15 @@ pub struct Web {
     clients: BTreeMap<ConnId, Client>,
     asked: BTreeMap<DbId, Asked>,
     to_ask: VecDeque<(ConnId, db::Request)>,
+    /// What the helper process works on, and for whom.
+    helping: BTreeMap<HelperId, ConnId>,
     files: SampleFiles,
     indexes: Indexes,
     layouts: Layouts,
     entry_rows: SampleEntryRows,
     calendar: Calendar,
     signed_in: SignedInCache,
+    thumbnails: Thumbnails,
 }
 
 impl Web {
@@ -352,10 +361,75 @@ impl Nvr {
             Ok(need) => {
                 let stage = Stage::Working(task);
                 self.set_asking(conn, Asking { request, stage });
-                if let Need::Database(question) = need {
-                    self.web.ask(&mut self.out, conn, question);
-                }
+                self.bring(conn, need);
             }
+        }
+    }
+
+    /// Sees to it that a task gets what it needs.
+    fn bring(&mut self, conn: ConnId, need: Need) {
+        match need {
+            Need::Nothing | Need::Calendar => {}
+            Need::Database(question) => self.web.ask(&mut self.out, conn, question),
+            Need::Helper(request) => {
+                let id = self.out.helper(request);
+                self.web.helping.insert(id, conn);
+            }
+            Need::Sample { dir, id, range } => {
+                let Some(file) = self.web.files.get(&mut self.out, dir, id, conn) else {
+                    return;
+                };
+                let request = DiskRequest::Read {
+                    file,
+                    offset: u64::from(range.start),
+                    len: range.end - range.start,
+                };
+                self.out.disk(dir, Purpose::ReadFor(conn), request);
+            }
+        }
+    }
+
+    /// A sample was read for a task, or not.
+    pub(super) fn sample_read(
+        &mut self,
+        now: Now,
+        conn: ConnId,
+        result: Result<DiskReply, DiskError>,
+    ) {
+        let came = match result {
+            Ok(DiskReply::Read(bytes)) => Came::Sample(Ok(bytes)),
+            Ok(_) => Came::Sample(Err("nothing was read".to_owned())),
+            Err(e) => Came::Sample(Err(e.to_string())),
+        };
+        self.came(now, conn, came);
+    }
+
+    /// The helper process has answered.
+    pub(super) fn helper_answered(
+        &mut self,
+        now: Now,
+        id: HelperId,
+        result: Result<decoder::Reply, decoder::Error>,
+    ) {
+        if let Some(conn) = self.web.helping.remove(&id) {
+            self.came(now, conn, Came::Helper(result));
+        }
+    }
+
+    /// What a task asked for has come.
+    fn came(&mut self, now: Now, conn: ConnId, came: Came) {
+        let Some(client) = self.web.clients.get_mut(&conn) else {
+            return;
+        };
+        let Doing::Asking(asking) = &mut client.doing else {
+            return;
+        };
+        let Stage::Working(task) = &mut asking.stage else {
+            return;
+        };
+        match task.came(came) {
+            Ok(()) => self.look_into(now, conn),
+            Err(response) => self.respond(now, conn, *response),
         }
     }
 
@@ -538,6 +612,10 @@ impl Nvr {
             match (&client.doing, &why) {
                 (Doing::Sending(_), None) => self.pump(now, conn),
                 (Doing::Sending(_), Some(why)) => self.fail_body(conn, why),
+                (Doing::Asking(_), None) => self.look_into(now, conn),
+                (Doing::Asking(_), Some(why)) => {
+                    self.came(now, conn, Came::Sample(Err(why.clone())));
+                }
                 // One that watches looks again at the next frame.
                 _ => {}
             }
@@ -545,8 +623,11 @@ impl Nvr {
     }
 
     /// A directory is lost: what is being sent of it cannot go on.
-    pub(super) fn stop_reading(&mut self, dir: DirId) {
-        self.web.files.forget_dir(&mut self.out, dir);
+    pub(super) fn stop_reading(&mut self, now: Now, dir: DirId) {
+        for conn in self.web.files.forget_dir(&mut self.out, dir) {
+            let why = "its sample directory is away".to_owned();
+            self.came(now, conn, Came::Sample(Err(why)));
+        }
         let cut: Vec<ConnId> = self
             .web
             .clients
@@ -602,10 +683,14 @@ impl Nvr {
     }
 
     /// Recordings were given up: nobody new gets them.
-    pub(super) fn recordings_gone(&mut self, gone: &[RecordingId]) {
-        self.web.layouts.forget(gone);
-        for id in gone {
-            self.web.files.forget(&mut self.out, *id);
+    pub(super) fn recordings_gone(&mut self, gone: &[db::Garbage]) {
+        let ids: Vec<RecordingId> = gone.iter().map(|g| g.id).collect();
+        self.web.layouts.forget(&ids);
+        for g in gone {
+            self.web.files.forget(&mut self.out, g.id);
+            if let Some((_, end)) = g.time {
+                self.web.thumbnails.forget(g.id.stream, end);
+            }
         }
     }
 }

@@ -48,6 +48,10 @@ pub enum OfStream {
     Segment {
         account: bool,
     },
+    /// `snapshot.jpg`.
+    Snapshot,
+    /// `scrub.mp4`: sync samples only.
+    Scrub,
     /// `live.m4s`, by WebSocket.
     Live,
 }
@@ -92,6 +96,8 @@ impl OfStream {
             ("gaps", false) => OfStream::Gaps,
             ("view.mp4", account) => OfStream::File { account },
             ("view.m4s", account) => OfStream::Segment { account },
+            ("snapshot.jpg", false) => OfStream::Snapshot,
+            ("scrub.mp4", false) => OfStream::Scrub,
             ("live.m4s", false) => OfStream::Live,
             _ => return None,
         })

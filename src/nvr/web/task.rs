@@ -1,19 +1,22 @@
 //! A request that is being looked into: what it still wants from the database, and its answer.
 
 use super::access::{denied_response, require};
+use super::picture::{self, Picture};
 use super::recordings::{Item, List};
 use super::route::{OfStream, Route};
+use super::scrub;
 use super::top_level::{self, Extras};
 use super::uncommitted::Uncommitted;
 use super::view::{self, Form, View, Wanted};
 use super::{metrics, not_found, page, require_read};
 use crate::access::{Denied, Permission, Permissions, Principal};
 use crate::db::{self, After, Reply, StreamKind, Which};
+use crate::decoder;
 use crate::h264::VideoSampleEntry;
 use crate::http::{Request, Response, Status};
 use crate::mp4;
 use crate::nvr::Nvr;
-use crate::recording::{Gap, StreamId, Summary};
+use crate::recording::{DirId, Gap, RecordingId, StreamId, Summary};
 use crate::time::{Duration90k, Now, Wall90k};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -41,6 +44,8 @@ pub enum Task {
         entry: Option<Arc<VideoSampleEntry>>,
         asked: bool,
     },
+    Picture(Box<Picture>),
+    Scrub(Box<scrub::Ask>),
     Live(StreamId),
 }
 
@@ -50,6 +55,19 @@ pub enum Need {
     Database(db::Request),
     /// The calendar, which is being made: the task is looked into again when it is.
     Calendar,
+    /// Bytes of a sample file.
+    Sample {
+        dir: DirId,
+        id: RecordingId,
+        range: Range<u32>,
+    },
+    Helper(decoder::Request),
+}
+
+/// What came for a task, other than from the database.
+pub enum Came {
+    Sample(Result<Vec<u8>, String>),
+    Helper(Result<decoder::Reply, decoder::Error>),
 }
 
 /// How a request is answered.
@@ -118,6 +136,9 @@ struct Query {
     parts: Vec<String>,
     subtitles: bool,
     file_name: Option<String>,
+    time: Option<Wall90k>,
+    width: Option<u32>,
+    every: Option<Duration90k>,
 }
 
 impl Query {
@@ -145,6 +166,12 @@ impl Query {
                     if q.split.is_none() {
                         return Err(malformed(&name, "is above 0"));
                     }
+                }
+                "every90k" => q.every = Some(Duration90k(number()?)),
+                "time90k" => q.time = Some(Wall90k(number()?)),
+                "width" => {
+                    let width = value.parse().ok().filter(|w| *w > 0);
+                    q.width = Some(width.ok_or_else(|| malformed(&name, "is pixels"))?);
                 }
                 "s" => q.parts.push(value.into_owned()),
                 "filename" => q.file_name = Some(value.into_owned()),
@@ -219,6 +246,7 @@ impl Nvr {
             Route::Stream { camera, kind, what } => {
                 let permission = match what {
                     OfStream::Live => Permission::ViewLive,
+                    OfStream::Snapshot if query.time.is_none() => Permission::ViewLive,
                     _ => Permission::ViewRecordings,
                 };
                 require(who, permission, Some(camera))?;
@@ -231,7 +259,7 @@ impl Nvr {
     }
 
     fn stream_task(
-        &self,
+        &mut self,
         camera: Uuid,
         kind: StreamKind,
         what: OfStream,
@@ -243,6 +271,24 @@ impl Nvr {
         let stream = stream.ok_or_else(|| Box::new(not_found()))?.id;
         let (form, account) = match what {
             OfStream::Live => return Ok(Task::Live(stream)),
+            OfStream::Snapshot => {
+                let wanted = picture::Wanted {
+                    stream,
+                    at: query.time,
+                    max_width: query.width.unwrap_or(u32::MAX),
+                };
+                let made = self.web.thumbnails.get(&wanted);
+                let picture = match made {
+                    Some((jpeg, taken)) => Picture::made(wanted, jpeg, taken),
+                    None => Picture::new(wanted),
+                };
+                return Ok(Task::Picture(Box::new(picture)));
+            }
+            OfStream::Scrub => {
+                let every = query.every.unwrap_or_default();
+                let ask = scrub::Ask::new(stream, query.span(), every)?;
+                return Ok(Task::Scrub(Box::new(ask)));
+            }
             OfStream::Recordings => {
                 return Ok(Task::Recordings(Recordings {
                     stream,
@@ -283,6 +329,16 @@ impl Nvr {
     pub(super) fn need(&mut self, task: &mut Task) -> Result<Need, Refused> {
         Ok(match task {
             Task::Whole(_) | Task::Live(_) | Task::Metrics => Need::Nothing,
+            Task::Picture(picture) => {
+                if picture.is_new() {
+                    let stream = picture.wanted.stream;
+                    if let Some(entry) = self.entry_without_row(stream) {
+                        return Ok(Need::Database(db::Request::SampleEntryId(entry)));
+                    }
+                    picture.begin(self.uncommitted(stream))?;
+                }
+                picture.need()
+            }
             Task::TopLevel(task) => match task.days && !self.web.calendar.is_ready() {
                 true => Need::Calendar,
                 false => Need::Nothing,
@@ -301,6 +357,15 @@ impl Nvr {
                 task.need()
             }
             Task::Gaps(task) => task.need(),
+            Task::Scrub(ask) => {
+                if ask.is_new() {
+                    if let Some(entry) = self.entry_without_row(ask.stream()) {
+                        return Ok(Need::Database(db::Request::SampleEntryId(entry)));
+                    }
+                    ask.begin(self.uncommitted(ask.stream()));
+                }
+                ask.need().map_or(Need::Nothing, Need::Database)
+            }
             Task::View(task) => self.need_of_view(task)?,
         })
     }
@@ -351,6 +416,19 @@ impl Nvr {
             Task::TopLevel(task) => self.top_level(now, &task),
             Task::Recordings(task) => task.answer(),
             Task::Gaps(task) => task.answer(),
+            Task::Scrub(ask) => match ask.finish() {
+                Ok(view) => {
+                    let (head, view) = (Vec::new(), Arc::new(view));
+                    return Answer::File { head, view };
+                }
+                Err(response) => *response,
+            },
+            Task::Picture(picture) => {
+                if let Some(thumbnail) = picture.to_keep() {
+                    self.web.thumbnails.insert(thumbnail);
+                }
+                picture.answer()
+            }
             Task::Init { entry, account, .. } => match entry {
                 Some(entry) if account => account_of(&mp4::File::init(&entry)),
                 Some(entry) => return init(&entry),
@@ -459,6 +537,8 @@ impl Task {
             }
             (Task::Recordings(task), Reply::Summaries(found)) => task.take(found)?,
             (Task::Gaps(task), Reply::Gaps(found)) => task.take(found)?,
+            (Task::Picture(picture), reply) => picture.take(reply)?,
+            (Task::Scrub(ask), reply) => ask.take(reply)?,
             (Task::Init { entry, asked, .. }, Reply::SampleEntry(found)) => {
                 *entry = found;
                 *asked = true;
@@ -471,6 +551,17 @@ impl Task {
             _ => {}
         }
         Ok(())
+    }
+}
+
+impl Task {
+    /// Takes in what came from elsewhere.
+    pub fn came(&mut self, came: Came) -> Result<(), Refused> {
+        match (self, came) {
+            (Task::Picture(picture), Came::Sample(result)) => picture.read(result),
+            (Task::Picture(picture), Came::Helper(result)) => picture.helped(result),
+            _ => Ok(()),
+        }
     }
 }
 
