@@ -79,7 +79,7 @@ fn main() -> ExitCode {
         Command::Ts(args) => command::ts::run(args),
         Command::Demo(args) => command::demo::run(args),
         Command::SimulateCamera(args) => command::simulate_camera::run(args),
-        Command::Helper(args) => command::helper::run(args),
+        Command::Helper(args) => command::helper::run(args).map(|never| match never {}),
     };
     match result {
         Ok(exit) => exit.into(),

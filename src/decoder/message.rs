@@ -5,7 +5,7 @@
 //! sample, sealed so that nobody can change or shorten it; one, empty, that takes the JPEG. Neither
 //! end trusts the other: what cannot be read is `None`, and ends the helper.
 
-use super::{Error, Fault, MAX_AVCC_BYTES, MAX_HASH_BYTES, MAX_JPEG_BYTES, MAX_SAMPLE_BYTES};
+use super::{Error, Fault, Kind, MAX_AVCC_BYTES, MAX_HASH_BYTES, MAX_JPEG_BYTES, MAX_SAMPLE_BYTES};
 use crate::access::password::{MAX_BYTES as MAX_PASSWORD_BYTES, Unfit};
 
 /// The longest datagram in either direction.
@@ -46,6 +46,14 @@ pub enum Answered {
 }
 
 impl Asked {
+    /// Who may be asked.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Asked::Picture(_) => Kind::Pictures,
+            Asked::Hash(_) | Asked::Verify { .. } => Kind::Passwords,
+        }
+    }
+
     /// `None` if it does not fit.
     pub fn encode(&self) -> Option<Vec<u8>> {
         let mut out = Vec::with_capacity(MAX_BYTES);

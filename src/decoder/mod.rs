@@ -102,6 +102,30 @@ impl std::fmt::Debug for Request {
     }
 }
 
+/// What a helper process is for. One that has decoded bytes from a network never sees a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Pictures,
+    Passwords,
+}
+
+impl Kind {
+    /// The argument that the helper is started with.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::Pictures => "pictures",
+            Kind::Passwords => "passwords",
+        }
+    }
+
+    /// The reverse of [`Self::as_str`].
+    pub fn from_word(word: &str) -> Option<Kind> {
+        [Kind::Pictures, Kind::Passwords]
+            .into_iter()
+            .find(|kind| kind.as_str() == word)
+    }
+}
+
 /// What it answers.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Reply {

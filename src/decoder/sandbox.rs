@@ -1,6 +1,6 @@
 //! What the helper gives up before it reads its first request: everything but computing.
 
-use super::{MAX_JPEG_BYTES, seccomp};
+use super::{Kind, MAX_JPEG_BYTES, seccomp};
 use nix::sys::resource::{Resource, rlim_t, setrlimit};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use std::fs;
@@ -22,8 +22,11 @@ const MAX_ADDRESS_SPACE_BYTES: u64 = MAX_DATA_BYTES
 /// Standard input, output and error, a request's two memory files, and one to spare.
 const MAX_DESCRIPTORS: u64 = 6;
 
-/// The least share of the processor there is.
-const NICENESS: libc::c_int = 19;
+/// The least share of the processor there is: a picture can wait.
+const PICTURES_NICENESS: libc::c_int = 19;
+
+/// Who logs in cannot, not for long.
+const PASSWORDS_NICENESS: libc::c_int = 10;
 
 /// How much sooner than others it is ended when memory is short: the most.
 const OOM_SCORE: &str = "1000";
@@ -36,12 +39,16 @@ pub(super) fn die_with_parent() {
 }
 
 /// Steps behind everything else on the machine. What is refused is not missed much.
-pub(super) fn step_back() {
+pub(super) fn step_back(kind: Kind) {
     let _ = fs::write("/proc/self/oom_score_adj", OOM_SCORE);
+    let niceness = match kind {
+        Kind::Pictures => PICTURES_NICENESS,
+        Kind::Passwords => PASSWORDS_NICENESS,
+    };
     // SAFETY: `param` lives through the call, which changes no memory.
     unsafe {
-        libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS);
-        // Not SCHED_IDLE: on a busy machine nobody could log in.
+        libc::setpriority(libc::PRIO_PROCESS, 0, niceness);
+        // Not SCHED_IDLE: on a busy machine that is never.
         let mut param: libc::sched_param = std::mem::zeroed();
         param.sched_priority = 0;
         libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const param);

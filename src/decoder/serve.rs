@@ -5,14 +5,14 @@
 
 use super::message::{Answered, Asked, MAX_BYTES, PictureHead};
 use super::sandbox;
-use super::{Error, MAX_JPEG_BYTES};
+use super::{Error, Kind, MAX_JPEG_BYTES};
 use crate::access::password;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockType, getsockopt, recvmsg, sockopt};
 use std::fs::File;
 use std::io::{self, IoSliceMut, Read, Write};
 use std::os::fd::{BorrowedFd, FromRawFd, RawFd};
 
-/// The word by which the program is started as a helper.
+/// The word by which the program is started as a helper; the kind of helper follows.
 pub const SUBCOMMAND: &str = "helper";
 
 /// Exit statuses besides 0, the recorder's hanging up.
@@ -30,15 +30,15 @@ const FILES: usize = 2;
 type Received = (Asked, Vec<File>);
 
 /// The helper's life.
-pub fn run() -> ! {
-    let status = live();
+pub fn run(kind: Kind) -> ! {
+    let status = live(kind);
     // SAFETY: nothing is to be put away; what Rust and C would put away needs calls that are no
     // longer allowed.
     unsafe { libc::_exit(status.into()) }
 }
 
 /// Returns the exit status.
-fn live() -> u8 {
+fn live(kind: Kind) -> u8 {
     // SAFETY: standard input stays open as long as the process lives.
     let socket = unsafe { BorrowedFd::borrow_raw(SOCKET) };
     if !matches!(
@@ -50,11 +50,13 @@ fn live() -> u8 {
     }
     sandbox::die_with_parent();
     sandbox::close_descriptors();
-    sandbox::step_back();
+    sandbox::step_back(kind);
     keep_no_memory();
     // What is found out once about the machine needs files.
     #[cfg(feature = "ffmpeg")]
-    super::picture::warm_up();
+    if kind == Kind::Pictures {
+        super::picture::warm_up();
+    }
     if sandbox::enter().is_err() {
         return NO_SANDBOX;
     }
@@ -64,6 +66,9 @@ fn live() -> u8 {
             Ok(None) => return 0,
             Err(_) => return BAD_REQUEST,
         };
+        if asked.kind() != kind {
+            return BAD_REQUEST;
+        }
         let Ok(answered) = answer(asked, files) else {
             return BAD_REQUEST;
         };

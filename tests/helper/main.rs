@@ -10,7 +10,7 @@ mod through_the_loop;
 use moonfire_nvr::access::password;
 use moonfire_nvr::config::Secret;
 use moonfire_nvr::decoder::serve::{BAD_REQUEST, NOT_BY_HAND};
-use moonfire_nvr::decoder::{Error, Reply, Request, SUBCOMMAND};
+use moonfire_nvr::decoder::{Error, Kind, Reply, Request, SUBCOMMAND};
 use moonfire_nvr::reactor::helper::{Keeper, Limits};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, send, socketpair};
@@ -140,12 +140,7 @@ fn it_lives_in_a_sandbox() {
     let mut keeper = keeper(LIMITS);
     keeper.handle(hash("correct horse")).unwrap();
     let pid = keeper.process_id().unwrap();
-    for (name, value) in [
-        ("NoNewPrivs", "1"),
-        ("Seccomp", "2"),
-        ("Seccomp_filters", "1"),
-        ("Threads", "1"),
-    ] {
+    for (name, value) in [("NoNewPrivs", "1"), ("Seccomp", "2"), ("Threads", "1")] {
         assert_eq!(status_of(pid, name).as_deref(), Some(value), "{name}");
     }
     let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
@@ -167,7 +162,7 @@ fn it_lives_in_a_sandbox() {
     assert!((60..=70).contains(&cpu), "{cpu}");
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let after_name = &stat[stat.rfind(')').unwrap() + 2..];
-    assert_eq!(after_name.split(' ').nth(16), Some("19"), "niceness");
+    assert_eq!(after_name.split(' ').nth(16), Some("10"), "niceness");
     // Only root may look there, as the process cannot be dumped.
     if let Ok(fds) = fs::read_dir(format!("/proc/{pid}/fd")) {
         assert_eq!(fds.count(), 3);
@@ -364,7 +359,7 @@ fn it_dies_with_its_parent() {
 }
 
 /// The helper, started by hand at one end of a socket.
-fn start_by_hand() -> (Child, OwnedFd) {
+fn start_by_hand(kind: Kind) -> (Child, OwnedFd) {
     let (ours, theirs) = socketpair(
         AddressFamily::Unix,
         SockType::SeqPacket,
@@ -373,7 +368,7 @@ fn start_by_hand() -> (Child, OwnedFd) {
     )
     .unwrap();
     let child = Command::new(PROGRAM)
-        .arg(SUBCOMMAND)
+        .args([SUBCOMMAND, kind.as_str()])
         .stdin(Stdio::from(theirs))
         .spawn()
         .unwrap();
@@ -383,20 +378,29 @@ fn start_by_hand() -> (Child, OwnedFd) {
 #[test]
 fn it_ends_when_nobody_asks_any_more_or_asks_nonsense() {
     let _alone = alone();
-    let (mut child, socket) = start_by_hand();
+    let (mut child, socket) = start_by_hand(Kind::Passwords);
     drop(socket);
     assert_eq!(child.wait().unwrap().code(), Some(0));
-    for nonsense in [&b"nonsense"[..], &[2, 0xff], &[1, 2, 3], &[3, 200, 0, 1], {
-        // A picture without its memory files.
-        &[1, 85, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 1, 0, 64, 1, 0, 0]
-    }] {
-        let (mut child, socket) = start_by_hand();
+    let without_files = [1, 85, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 1, 0, 64, 1, 0, 0];
+    for (kind, nonsense) in [
+        (Kind::Pictures, &b"nonsense"[..]),
+        (Kind::Pictures, &[1, 2, 3]),
+        (Kind::Pictures, &without_files),
+        (Kind::Passwords, &[2, 0xff]),
+        (Kind::Passwords, &[3, 200, 0, 1]),
+        // Good requests, but of the other kind.
+        (Kind::Passwords, &without_files),
+        (Kind::Pictures, b"\x02correct horse"),
+    ] {
+        let (mut child, socket) = start_by_hand(kind);
         send(socket.as_raw_fd(), nonsense, MsgFlags::empty()).unwrap();
         let code = child.wait().unwrap().code();
         assert_eq!(code, Some(BAD_REQUEST.into()), "{nonsense:?}");
     }
+    let unknown = Command::new(PROGRAM).args([SUBCOMMAND, "wishes"]).output();
+    assert_eq!(unknown.unwrap().status.code(), Some(2));
     let by_hand = Command::new(PROGRAM)
-        .arg(SUBCOMMAND)
+        .args([SUBCOMMAND, Kind::Pictures.as_str()])
         .stdin(Stdio::null())
         .output()
         .unwrap();

@@ -134,15 +134,15 @@ fn what_is_too_large_is_refused_or_scaled() {
 /// Damages bytes: flips, overwrites, cuts, doubles or leaves out some.
 fn damage(bytes: &mut Vec<u8>, random: &mut Pcg64Mcg) {
     let mut below = |n: usize| random.next_u64() as usize % n.max(1);
-    for _ in 0..1 + below(8) {
+    for _ in 0..1 + below(3) {
         let at = below(bytes.len());
         let len = 1 + below(32).min(bytes.len().saturating_sub(at + 1));
-        match below(6) {
+        match below(8) {
             _ if bytes.is_empty() => {}
-            0 | 1 => bytes[at] ^= 1 << below(8),
-            2 => bytes[at] = [0, 1, 0x7f, 0x80, 0xff][below(5)],
-            3 => bytes.truncate(at),
-            4 => drop(bytes.drain(at..at + len.min(bytes.len() - at))),
+            0..=3 => bytes[at] ^= 1 << below(8),
+            4 => bytes[at] = [0, 1, 0x7f, 0x80, 0xff][below(5)],
+            5 => bytes.truncate(at),
+            6 => drop(bytes.drain(at..at + len.min(bytes.len() - at))),
             _ => {
                 let again = bytes[at..at + len.min(bytes.len() - at)].to_vec();
                 bytes.splice(at..at, again);

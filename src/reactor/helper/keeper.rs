@@ -8,7 +8,7 @@ use crate::access::password::{MAX_BYTES as MAX_PASSWORD_BYTES, Unfit};
 use crate::config::Secret;
 use crate::decoder::message::{self, Answered, Asked, PictureHead};
 use crate::decoder::{
-    Error, MAX_AVCC_BYTES, MAX_HASH_BYTES, MAX_PIXELS, MAX_SAMPLE_BYTES, MAX_SIDE_PIXELS,
+    Error, Kind, MAX_AVCC_BYTES, MAX_HASH_BYTES, MAX_PIXELS, MAX_SAMPLE_BYTES, MAX_SIDE_PIXELS,
     NO_FFMPEG, Reply, Request, SUBCOMMAND, serve,
 };
 use nix::errno::Errno;
@@ -75,13 +75,6 @@ impl Default for Limits {
     }
 }
 
-/// What a process is used for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Pictures,
-    Passwords,
-}
-
 /// Keeps the helper process.
 #[derive(Debug)]
 pub struct Keeper {
@@ -125,7 +118,7 @@ enum Broken {
 }
 
 impl Keeper {
-    /// `program` is started with the argument [`SUBCOMMAND`] when it is needed.
+    /// `program` is started with [`SUBCOMMAND`] and the kind as its arguments when it is needed.
     pub fn new(program: PathBuf, limits: Limits) -> Keeper {
         Keeper {
             program,
@@ -255,7 +248,7 @@ enum Preparation {
 
 /// Checks a request against all limits, and makes what is to be sent of it.
 fn prepare(request: Request) -> Result<Preparation, Error> {
-    let (kind, asked, files) = match request {
+    let (asked, files) = match request {
         Request::Picture { .. } if cfg!(not(feature = "ffmpeg")) => {
             return Err(Error::Unsupported(NO_FFMPEG));
         }
@@ -283,13 +276,13 @@ fn prepare(request: Request) -> Result<Preparation, Error> {
             };
             let files = Files::new(&entry.avcc, &sample);
             let files = files.map_err(|e| Error::Unavailable(format!("memory file: {e}")))?;
-            (Kind::Pictures, Asked::Picture(head), Some(files))
+            (Asked::Picture(head), Some(files))
         }
         Request::HashPassword(password) => {
             if password.0.len() > MAX_PASSWORD_BYTES {
                 return Err(Error::Unfit(Unfit::TooLong));
             }
-            (Kind::Passwords, Asked::Hash(password.0), None)
+            (Asked::Hash(password.0), None)
         }
         Request::VerifyPassword { password, hash } => {
             if hash.0.len() > MAX_HASH_BYTES {
@@ -302,12 +295,16 @@ fn prepare(request: Request) -> Result<Preparation, Error> {
                 password: password.0,
                 hash: hash.0,
             };
-            (Kind::Passwords, asked, None)
+            (asked, None)
         }
     };
     // All lengths were checked, so it fits.
     let bytes = asked.encode().ok_or(Error::TooLarge)?;
-    Ok(Preparation::Ask(Prepared { kind, bytes, files }))
+    Ok(Preparation::Ask(Prepared {
+        kind: asked.kind(),
+        bytes,
+        files,
+    }))
 }
 
 impl Files {
@@ -348,7 +345,7 @@ impl Process {
         let mut command = Command::new(program);
         command
             .arg0("moonfire-nvr")
-            .arg(SUBCOMMAND)
+            .args([SUBCOMMAND, kind.as_str()])
             .current_dir("/")
             .env_clear()
             .stdin(Stdio::from(theirs))
