@@ -45,6 +45,9 @@ const SECTIONS: [(&str, &[&str]); 5] = [
         &[
             "listen",
             "allow_unauthenticated",
+            "tls",
+            "certificate",
+            "key",
             "names",
             "trusted_proxies",
             "owner_is_administrator",
@@ -384,6 +387,7 @@ impl Reader<'_> {
             let names = self.texts(&section, "names", values::host_name);
             let proxies = self.texts(&section, "trusted_proxies", values::ip_address);
             let owner = self.boolean(&section, "owner_is_administrator");
+            let tls = self.tls(&section, listen.as_ref());
             let Some(listen) = listen else { continue };
             if all.iter().any(|h| h.listen == listen) {
                 let message = format!("two [[http]] sections listen on {listen}; remove one");
@@ -396,6 +400,7 @@ impl Reader<'_> {
                 names: names.into_iter().map(|(n, _)| n).collect(),
                 trusted_proxies: proxies.into_iter().map(|(p, _)| p).collect(),
                 owner_is_administrator: owner.unwrap_or(false),
+                tls,
                 ..HttpConfig::new(listen)
             });
             if owner == Some(true) && !is_unix {
@@ -405,6 +410,35 @@ impl Reader<'_> {
             }
         }
         all
+    }
+
+    fn tls(&mut self, section: &Section, listen: Option<&Listen>) -> Option<TlsConfig> {
+        let wanted = self.boolean(section, "tls");
+        let certificate = self.optional(section, "certificate", values::path);
+        let key = self.optional(section, "key", values::path);
+        let given = |key| section.get(key).is_some();
+        let message = match (wanted, given("certificate"), given("key")) {
+            (None | Some(false), false, false) => return None,
+            _ if matches!(listen, Some(Listen::Unix(_))) => {
+                "nothing is encrypted on a UNIX socket; leave `tls`, `certificate` and `key` out"
+            }
+            (Some(true), false, false) => return Some(TlsConfig::Own),
+            (Some(false), _, _) => {
+                "`tls = false`, and files for it; leave out `tls`, or `certificate` and `key`"
+            }
+            // What is wrong with a path was told.
+            (_, true, true) => {
+                let files = certificate.zip(key);
+                return files.map(|(certificate, key)| TlsConfig::Files { certificate, key });
+            }
+            (_, true, false) => "`certificate` needs its `key`; name the file that it is in",
+            (_, false, true) => {
+                "`key` needs its `certificate`; name its file, or write `tls = true` alone for a \
+                 certificate that the recorder makes itself"
+            }
+        };
+        self.problem(section.span.clone(), message.to_owned());
+        None
     }
 
     fn cameras(&mut self, top: &Section, sample_dirs: &[PathBuf]) -> Vec<CameraConfig> {

@@ -222,6 +222,8 @@ pub enum LogTarget {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpConfig {
     pub listen: Listen,
+    /// Who connects is spoken to in TLS, and nothing else.
+    pub tls: Option<TlsConfig>,
     /// What somebody may do without having signed in.
     pub allow_unauthenticated: Vec<Permission>,
     /// Names that the page is asked for by, beside those of the local network.
@@ -237,12 +239,22 @@ impl HttpConfig {
     pub fn new(listen: Listen) -> HttpConfig {
         HttpConfig {
             listen,
+            tls: None,
             allow_unauthenticated: Vec::new(),
             names: Vec::new(),
             trusted_proxies: Vec::new(),
             owner_is_administrator: false,
         }
     }
+}
+
+/// How an address proves who it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TlsConfig {
+    /// By a certificate that the recorder makes itself and keeps beside the database.
+    Own,
+    /// By files: the certificate with those that lead to its issuer, and its key, both PEM.
+    Files { certificate: PathBuf, key: PathBuf },
 }
 
 /// Where to listen.

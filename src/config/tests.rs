@@ -95,7 +95,8 @@ fn unknown_keys_are_named_with_line_and_mend() {
     );
     assert_eq!(
         wrong("[[http]]\nlisten = \"127.0.0.1:80\"\nzzz = 1\n"),
-        "/etc/nvr.toml:5:1: unknown key `zzz` in [[http]]; there are listen, allow_unauthenticated"
+        "/etc/nvr.toml:5:1: unknown key `zzz` in [[http]]; there are listen, allow_unauthenticated, \
+         tls, certificate, key, names, trusted_proxies, owner_is_administrator"
     );
 }
 
@@ -111,6 +112,40 @@ fn without_signing_in_one_may_watch_at_most() {
         assert!(told.contains("view_live"), "{told}");
         assert!(told.contains(beyond), "{told}");
     }
+}
+
+#[test]
+fn tls_by_files_or_by_a_certificate_of_its_own() {
+    let http = |listen: &str, rest: &str| format!("[[http]]\nlisten = \"{listen}\"\n{rest}");
+    let tls = |rest: &str| parse(&http("[::]:443", rest)).unwrap().http[0].tls.clone();
+    assert_eq!(tls(""), None);
+    assert_eq!(tls("tls = false\n"), None);
+    assert_eq!(tls("tls = true\n"), Some(TlsConfig::Own));
+    let files = "certificate = \"/etc/nvr/c.pem\"\nkey = \"/etc/nvr/k.pem\"\n";
+    let expected = Some(TlsConfig::Files {
+        certificate: "/etc/nvr/c.pem".into(),
+        key: "/etc/nvr/k.pem".into(),
+    });
+    assert_eq!(tls(files), expected);
+    assert_eq!(tls(&format!("tls = true\n{files}")), expected);
+    for (rest, told) in [
+        (format!("tls = false\n{files}"), "leave out `tls`"),
+        ("certificate = \"/c\"\n".to_owned(), "needs its `key`"),
+        (
+            "tls = true\nkey = \"/k\"\n".to_owned(),
+            "`tls = true` alone",
+        ),
+        (
+            "certificate = \"c\"\nkey = \"/k\"\n".to_owned(),
+            "not a whole path",
+        ),
+        ("tls = \"yes\"\n".to_owned(), "true or false"),
+    ] {
+        let message = wrong(&http("[::]:443", &rest));
+        assert!(message.contains(told), "{message}");
+    }
+    let message = wrong(&http("unix:/run/nvr.sock", "tls = true\n"));
+    assert!(message.contains("UNIX socket"), "{message}");
 }
 
 #[test]

@@ -14,11 +14,12 @@ use super::helper::{Helper, THIS_PROGRAM};
 use super::resolver::{Asker, Resolver};
 use super::service_manager::ServiceManager;
 use super::signals::{Asked, Signals};
-use super::sockets::listeners::{Incoming, Listeners, Notice};
-use super::sockets::{Bulk, Reading, Sockets};
+use super::sockets::listeners::{Incoming, Listeners, Notice, Taken};
+use super::sockets::{Bulk, Origin, Reading, Sockets};
 use super::stats::{SLOW_TURN, SlowTurns, Turns};
 use super::stuck::{Watch, Worry};
 use super::syslog::Log;
+use super::tls::{self, Security};
 use super::tokens::{SlotKey, Target};
 use super::workers::Workers;
 use super::{LoadConfig, Setup, StartError};
@@ -80,6 +81,9 @@ const LAST_WORDS_LIMIT: Duration = Duration::from_secs(1);
 /// A database request on its way, and its answer.
 type DbWorkers = Workers<(DbId, db::Request), (DbId, Result<db::Reply, db::Error>)>;
 
+/// A configuration and what its addresses need, both read from files.
+type Loaded = (Config, Vec<Security>);
+
 /// The event loop around a core.
 pub struct EventLoop<C> {
     core: C,
@@ -94,7 +98,7 @@ pub struct EventLoop<C> {
     resolver: Resolver,
     helper: Helper,
     signals: Option<Signals>,
-    loader: Option<Workers<(), Result<Config, String>>>,
+    loader: Option<Workers<(), Result<Loaded, String>>>,
     service: ServiceManager,
     log: Log,
     buffer: Vec<u8>,
@@ -182,7 +186,7 @@ impl<C: Core> EventLoop<C> {
             let message = format!("no io_uring here ({e}): the disk is served by threads");
             this.say(Severity::Info, "disk-threads", message);
         }
-        this.listen(&setup.config, now.monotonic);
+        this.listen(&setup.config, tls::contexts(&setup.config));
         Ok(this)
     }
 
@@ -323,11 +327,11 @@ impl<C: Core> EventLoop<C> {
         }
     }
 
-    fn config_loaded(&mut self, result: Result<Config, String>) {
+    fn config_loaded(&mut self, result: Result<Loaded, String>) {
         match result {
-            Ok(config) => {
+            Ok((config, securities)) => {
                 self.log.configure(&config.syslog, &config.time_zone);
-                self.listen(&config, self.clock.monotonic());
+                self.listen(&config, securities);
                 self.say(
                     Severity::Notice,
                     "config-read",
@@ -343,9 +347,33 @@ impl<C: Core> EventLoop<C> {
         self.service.reloaded();
     }
 
-    fn listen(&mut self, config: &Config, now: Monotonic) {
-        let addresses: Vec<_> = config.http.iter().map(|h| h.listen.clone()).collect();
+    fn listen(&mut self, config: &Config, securities: Vec<Security>) {
+        let listens = config.http.iter().map(|h| h.listen.clone());
+        let addresses: Vec<_> = listens.zip(securities).collect();
+        let now = self.clock.monotonic();
         self.listeners.configure(&addresses, now);
+        for (address, security) in addresses {
+            match security {
+                Security::Plain => {}
+                Security::Tls(context) => {
+                    let message = format!(
+                        "{address} speaks HTTPS; its certificate's SHA-256 fingerprint is {}",
+                        context.fingerprint
+                    );
+                    self.say(Severity::Notice, "tls-certificate", message);
+                    if let Some(warning) = context.warning {
+                        self.say(Severity::Warning, "tls-certificate", warning);
+                    }
+                }
+                Security::Broken(why) => {
+                    let message = format!(
+                        "{address} cannot speak HTTPS: {why}; it goes on with the certificate of \
+                         before, or is not served at all"
+                    );
+                    self.say(Severity::Error, "tls-refused", message);
+                }
+            }
+        }
         self.listener_notices();
     }
 
@@ -473,6 +501,11 @@ impl<C: Core> EventLoop<C> {
             let now = self.clock.now();
             let (event, len, more) = match self.sockets.read(key, &mut self.buffer, now.monotonic) {
                 Reading::Nothing => return (bytes, false),
+                Reading::Later => return (bytes, true),
+                Reading::Handshaken(origin) => {
+                    self.introduce(key, origin, true);
+                    continue;
+                }
                 Reading::Dropped(len) => {
                     bytes += len;
                     continue;
@@ -503,23 +536,29 @@ impl<C: Core> EventLoop<C> {
         }
         let mut incoming = std::mem::take(&mut self.incoming);
         self.listeners.accept(self.clock.monotonic(), &mut incoming);
+        let now = self.clock.monotonic();
         for new in incoming.drain(..) {
-            let (listener, peer, uid) = (new.listener, new.peer, new.uid());
-            let conn = self.core.allocate_conn();
-            if self.sockets.accept(conn, new) {
-                self.tell(Event::Accepted {
-                    conn,
-                    listener,
-                    peer,
-                    uid,
-                    tls: false,
-                });
-            } else {
-                self.stats.connections_refused += 1;
+            match self.sockets.accept(new, now) {
+                Taken::Open(key, origin) => self.introduce(key, origin, false),
+                Taken::Handshaking => {}
+                Taken::Refused => self.stats.connections_refused += 1,
             }
         }
         self.incoming = incoming;
         self.listener_notices();
+    }
+
+    /// Tells the core of a connection that somebody made.
+    fn introduce(&mut self, key: SlotKey, origin: Origin, tls: bool) {
+        let conn = self.core.allocate_conn();
+        self.sockets.introduce(key, conn);
+        self.tell(Event::Accepted {
+            conn,
+            listener: origin.listener,
+            peer: origin.peer,
+            uid: origin.uid,
+            tls,
+        });
     }
 
     fn listener_notices(&mut self) {
@@ -723,6 +762,11 @@ fn next_multiple(now: Monotonic, interval: Duration) -> Monotonic {
 fn loader(
     mut load: LoadConfig,
     waker: &Arc<Waker>,
-) -> io::Result<Workers<(), Result<Config, String>>> {
-    Workers::start("config", vec![move |()| load()], 1, waker)
+) -> io::Result<Workers<(), Result<Loaded, String>>> {
+    let load = move |()| {
+        let config = load()?;
+        let securities = tls::contexts(&config);
+        Ok((config, securities))
+    };
+    Workers::start("config", vec![load], 1, waker)
 }

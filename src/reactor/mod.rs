@@ -15,6 +15,7 @@ mod sockets;
 mod stats;
 mod stuck;
 mod syslog;
+mod tls;
 mod tokens;
 mod workers;
 
@@ -22,7 +23,7 @@ pub use disk::DiskChoice;
 pub use disk::job::AttachFn;
 pub use event_loop::{BULK_TICK, End, EventLoop};
 pub use sockets::listeners::{GivenSockets, MAX_ACCEPTED_CONNECTIONS};
-pub use sockets::{BULK_WAKE_BYTES, MAX_SEND_QUEUE_BYTES};
+pub use sockets::{BULK_WAKE_BYTES, MAX_HANDSHAKES, MAX_SEND_QUEUE_BYTES};
 pub use syslog::MAX_QUEUED_LINES;
 
 use crate::config::Config;

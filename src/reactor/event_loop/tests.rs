@@ -1,5 +1,6 @@
 //! The loop with a core that does what a test says and keeps what it hears.
 
+mod encrypted;
 mod serving;
 
 use super::*;
@@ -52,6 +53,7 @@ struct TestCore {
     close_accepted: bool,
     stats: Option<ReactorStats>,
     uid: Option<u32>,
+    tls: bool,
 }
 
 impl Core for TestCore {
@@ -82,9 +84,10 @@ impl Core for TestCore {
                 listener,
                 peer,
                 uid,
-                tls: _,
+                tls,
             } => {
                 self.uid = uid;
+                self.tls = tls;
                 if self.close_accepted {
                     self.actions.push_back(Action::Close { conn, flush: true });
                 }
@@ -570,12 +573,14 @@ fn addresses_that_stay_keep_their_socket() {
     let dir = tempfile::tempdir().unwrap();
     let unix = Listen::Unix(dir.path().join("s"));
     let now = el.clock.monotonic();
-    el.listeners.configure(&[unix.clone(), any_port()], now);
+    let plain = |listen: &Listen| (listen.clone(), Security::Plain);
+    el.listeners
+        .configure(&[plain(&unix), plain(&any_port())], now);
     assert_eq!(el.listeners.local_addr(1), Some(before));
     let _client = TcpStream::connect(before).unwrap();
     el.until(|c| c.accepted().is_some());
     assert!(matches!(el.core.heard[0], Heard::Accepted(_, 1, true)));
-    el.listeners.configure(&[unix], now);
+    el.listeners.configure(&[plain(&unix)], now);
     assert!(TcpStream::connect(before).is_err());
 }
 

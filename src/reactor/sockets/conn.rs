@@ -1,6 +1,8 @@
 //! One socket with what waits to be sent on it, and how that is sent: bytes in memory together, small
 //! ranges of files with them, large ones by the kernel itself.
 //!
+//! On a connection with TLS all of it is encrypted here, a piece at a time.
+//!
 //! Nothing here waits for the disk. A range that is not in memory is asked for ([`ColdRead`]), and the
 //! connection rests until it is there.
 
@@ -9,14 +11,15 @@ use super::socket_error;
 use crate::nvr::port::{ConnId, SocketError};
 use crate::reactor::disk::window::{self, Resident, window_at};
 use crate::reactor::disk::{ColdRead, SharedFile};
+use crate::reactor::tls::session::{PIECE_BYTES, Session};
 use crate::reactor::tokens::SlotKey;
 use crate::time::Monotonic;
 use mio::net::{TcpStream, UdpSocket, UnixStream};
 use nix::sys::sendfile::sendfile64;
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, IoSlice, Write};
-use std::net::IpAddr;
+use std::io::{self, IoSlice, Read, Write};
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -44,6 +47,10 @@ pub(super) enum Socket {
 pub(super) enum Phase {
     /// TCP's handshake is under way.
     Connecting,
+    /// TLS's handshake is under way. The core does not know of the connection.
+    Handshaking {
+        deadline: Monotonic,
+    },
     Open,
     /// Closed by the core (its id is gone): sending the rest of the queue.
     Flushing {
@@ -65,8 +72,26 @@ pub(in crate::reactor) enum Bulk {
     ShortTick,
 }
 
+/// Where an accepted connection comes from.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::reactor) struct Origin {
+    /// The number of the address in the configuration.
+    pub(in crate::reactor) listener: usize,
+    pub(in crate::reactor) peer: Option<SocketAddr>,
+    pub(in crate::reactor) uid: Option<u32>,
+}
+
+/// The TLS of a connection.
+#[derive(Debug)]
+pub(super) struct Tls {
+    pub(super) session: Session,
+    /// For the core, once it is told of the connection.
+    pub(super) origin: Origin,
+}
+
 #[derive(Debug)]
 pub(super) struct Conn {
+    /// [`UNNAMED`] until the core has given one.
     pub(super) id: ConnId,
     pub(super) socket: Socket,
     pub(super) phase: Phase,
@@ -80,7 +105,13 @@ pub(super) struct Conn {
     /// In the loop's list of sockets with something to read.
     pub(super) ready: bool,
     pub(super) disk: DiskWait,
+    pub(super) tls: Option<Box<Tls>>,
+    /// Something was queued since the core was last told that all is sent.
+    pub(super) owes_drained: bool,
 }
+
+/// The id of connections that the core does not know. It never gives this one.
+pub(super) const UNNAMED: ConnId = ConnId(u64::MAX);
 
 /// How a connection fares with the disk.
 #[derive(Debug, Default)]
@@ -116,7 +147,10 @@ pub(super) struct Written {
 }
 
 enum Step {
+    /// So many bytes of the queue: none if it was what encrypting had left.
     Sent(usize),
+    /// There is nothing to be sent.
+    Empty,
     /// The disk has to be waited for.
     Cold,
 }
@@ -127,10 +161,41 @@ enum Failure {
     File(String),
 }
 
+impl Read for Socket {
+    /// Of a stream; datagrams are read elsewhere.
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Socket::Tcp(s) => s.read(buf),
+            Socket::Unix(s) => s.read(buf),
+            Socket::Udp { .. } => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+}
+
+impl Write for Socket {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.write_vectored(&[IoSlice::new(buf)])
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Socket::Tcp(s) => s.write_vectored(slices),
+            Socket::Unix(s) => s.write_vectored(slices),
+            Socket::Udp { .. } => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 impl Phase {
     pub(super) fn deadline(self) -> Option<Monotonic> {
         match self {
-            Phase::Flushing { deadline } | Phase::Lingering { deadline } => Some(deadline),
+            Phase::Handshaking { deadline }
+            | Phase::Flushing { deadline }
+            | Phase::Lingering { deadline } => Some(deadline),
             Phase::Connecting | Phase::Open => None,
         }
     }
@@ -159,7 +224,14 @@ impl Conn {
             dirty: false,
             ready: false,
             disk: DiskWait::default(),
+            tls: None,
+            owes_drained: false,
         }
+    }
+
+    /// Whether something waits to be sent.
+    pub(super) fn has_unsent(&self) -> bool {
+        !self.queue.is_empty() || self.tls.as_ref().is_some_and(|t| t.session.has_unsent())
     }
 
     /// A window that was asked for is there, or cannot be had. True if something can be sent now, or
@@ -191,23 +263,13 @@ impl Conn {
         // Bytes at the front of the queue that are known to be in memory, if it is a large file.
         let mut resident = 0;
         while sent < budget {
-            let Some(front) = self.queue.front() else {
-                break;
-            };
-            let large = match front {
-                Front::File(file, range) if range.end - range.start > SMALL_RANGE_BYTES => {
-                    Some((file.clone(), range))
-                }
-                _ => None,
-            };
-            let step = match large {
-                Some((file, range)) => {
-                    let left = budget - sent;
-                    self.write_file(key, &file, range, left, &mut resident, desk)
-                }
-                None => self.write_gathered(&mut desk.scratch),
+            let step = match self.tls {
+                Some(_) => self.write_encrypted(key, desk),
+                None => self.write_plain(key, budget - sent, &mut resident, desk),
             };
             let failure = match step {
+                Ok(Step::Empty) => break,
+                Ok(Step::Sent(0)) => continue,
                 Ok(Step::Sent(n)) => {
                     sent += n;
                     self.disk.lost = 0;
@@ -233,6 +295,62 @@ impl Conn {
             return Written { sent, end };
         }
         Written { sent, end: Ok(()) }
+    }
+
+    fn write_plain(
+        &mut self,
+        key: SlotKey,
+        budget: usize,
+        resident: &mut u64,
+        desk: &mut FileDesk,
+    ) -> Result<Step, Failure> {
+        match self.queue.front() {
+            None => Ok(Step::Empty),
+            Some(Front::File(file, range)) if range.end - range.start > SMALL_RANGE_BYTES => {
+                let file = file.clone();
+                self.write_file(key, &file, range, budget, resident, desk)
+            }
+            Some(_) => self.write_gathered(&mut desk.scratch),
+        }
+    }
+
+    /// Sends what is encrypted, else encrypts a piece of what is queued.
+    fn write_encrypted(&mut self, key: SlotKey, desk: &mut FileDesk) -> Result<Step, Failure> {
+        let Some(tls) = &mut self.tls else {
+            return Ok(Step::Empty);
+        };
+        if tls.session.has_unsent() {
+            return match tls.session.send(&mut self.socket) {
+                Ok(0) => Err(Failure::Socket(io::ErrorKind::WriteZero.into())),
+                Ok(_) => Ok(Step::Sent(0)),
+                Err(e) => Err(Failure::Socket(e)),
+            };
+        }
+        let mut window = None;
+        let plain = match self.queue.front() {
+            None => return Ok(Step::Empty),
+            Some(Front::Memory(bytes)) => bytes,
+            Some(Front::File(file, range)) => {
+                let most = (range.end - range.start).min(PIECE_BYTES as u64) as usize;
+                let scratch = &mut desk.scratch[..most];
+                window = Some(window_at(range.start, range.end));
+                match window::read_resident(&file.file, range.start, scratch) {
+                    Ok(Resident::Bytes(n)) => &scratch[..n],
+                    Ok(Resident::Cold) => return Ok(Step::Cold),
+                    Ok(Resident::End) => return Err(too_short(range.start)),
+                    Err(e) => return Err(Failure::File(e.to_string())),
+                }
+            }
+        };
+        let encrypted = match tls.session.encrypt(plain) {
+            Ok(0) => Err(Failure::Socket(io::ErrorKind::WriteZero.into())),
+            Ok(n) => Ok(Step::Sent(n)),
+            Err(e) => Err(Failure::Socket(e)),
+        };
+        if let Some(window) = window {
+            self.look_ahead(key, &window, desk);
+        }
+        encrypted
     }
 
     /// Sends what is in memory, and small ranges of files that lie among it, by one call.
@@ -271,12 +389,7 @@ impl Conn {
             }
         }
         let slices = &slices[..count];
-        let sent = match &mut self.socket {
-            Socket::Tcp(s) => s.write_vectored(slices),
-            Socket::Unix(s) => s.write_vectored(slices),
-            Socket::Udp { .. } => Ok(0),
-        };
-        match sent {
+        match self.socket.write_vectored(slices) {
             Ok(0) => Err(Failure::Socket(io::ErrorKind::WriteZero.into())),
             Ok(n) => Ok(Step::Sent(n)),
             Err(e) => Err(Failure::Socket(e)),

@@ -1,9 +1,9 @@
 //! Where HTTP is served: TCP and UNIX addresses, and sockets that systemd hands over.
 
-use super::conn::{Phase, Socket};
+use super::conn::{Origin, Phase, Socket, UNNAMED};
 use super::{Sockets, options};
 use crate::config::Listen;
-use crate::nvr::port::ConnId;
+use crate::reactor::tls::Security;
 use crate::reactor::tokens::{SlotKey, Slots, Target};
 use crate::time::Monotonic;
 use mio::net::{TcpListener, UnixListener};
@@ -13,12 +13,14 @@ use nix::sys::socket::{
     getsockname, getsockopt, listen, setsockopt, socket, sockopt,
 };
 use nix::sys::stat::{Mode, fchmod};
+use rustls::ServerConfig;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// HTTP connections at a time, over all addresses: a thousand that do nothing leave room for those
@@ -91,6 +93,8 @@ struct Listener {
     address: Listen,
     /// Its number in the configuration.
     number: usize,
+    /// What it needs for TLS, if it speaks that.
+    tls: Option<Arc<ServerConfig>>,
     state: State,
     /// Accepting rests until then.
     paused: Option<Monotonic>,
@@ -113,20 +117,19 @@ pub(in crate::reactor) enum Notice {
 #[derive(Debug)]
 pub(in crate::reactor) struct Incoming {
     socket: Socket,
-    pub(in crate::reactor) listener: usize,
-    pub(in crate::reactor) peer: Option<SocketAddr>,
+    tls: Option<Arc<ServerConfig>>,
+    origin: Origin,
 }
 
-impl Incoming {
-    /// Whose the program at the other end of a UNIX connection is (`SO_PEERCRED`).
-    pub(in crate::reactor) fn uid(&self) -> Option<u32> {
-        let Socket::Unix(stream) = &self.socket else {
-            return None;
-        };
-        getsockopt(stream, sockopt::PeerCredentials)
-            .ok()
-            .map(|peer| peer.uid())
-    }
+/// What became of an [`Incoming`].
+#[derive(Debug)]
+pub(in crate::reactor) enum Taken {
+    /// It is open: the core is to be told, and to give it an id ([`Sockets::introduce`]).
+    Open(SlotKey, Origin),
+    /// TLS's handshake comes first.
+    Handshaking,
+    /// There are too many already.
+    Refused,
 }
 
 /// All addresses that are listened on.
@@ -150,15 +153,27 @@ impl Listeners {
         }
     }
 
-    /// Listens on exactly `addresses`. Those that were there before are kept with their backlog.
-    pub(in crate::reactor) fn configure(&mut self, addresses: &[Listen], now: Monotonic) {
+    /// Listens on exactly `addresses`. Those that were there before are kept with their backlog. One
+    /// whose security is broken keeps what it had, and is not served if it had nothing.
+    pub(in crate::reactor) fn configure(
+        &mut self,
+        addresses: &[(Listen, Security)],
+        now: Monotonic,
+    ) {
         let old: Vec<SlotKey> = self.slots.iter().map(|(key, _)| key).collect();
         let mut kept = Vec::new();
-        for (number, address) in addresses.iter().enumerate() {
+        for (number, (address, security)) in addresses.iter().enumerate() {
             let same = |key: &&SlotKey| {
                 !kept.contains(*key) && self.slots.get(**key).is_some_and(|l| l.address == *address)
             };
             let found = old.iter().find(same).copied();
+            let before = found.and_then(|key| self.slots.get(key)?.tls.clone());
+            let tls = match (security, before) {
+                (Security::Plain, _) => None,
+                (Security::Tls(context), _) => Some(context.config.clone()),
+                (Security::Broken(_), Some(before)) => Some(before),
+                (Security::Broken(_), None) => continue,
+            };
             let key = match found {
                 Some(key) => Some(key),
                 None => self.slots.insert(Listener::new(address.clone(), now)).ok(),
@@ -167,6 +182,7 @@ impl Listeners {
                 kept.push(key);
                 if let Some(listener) = self.slots.get_mut(key) {
                     listener.number = number;
+                    listener.tls = tls;
                 }
             }
         }
@@ -284,16 +300,35 @@ enum AcceptEnd {
 }
 
 impl Sockets {
-    /// Takes in an accepted connection under `id`; false if there are too many already.
-    pub(in crate::reactor) fn accept(&mut self, id: ConnId, incoming: Incoming) -> bool {
+    /// Takes in an accepted connection.
+    pub(in crate::reactor) fn accept(&mut self, incoming: Incoming, now: Monotonic) -> Taken {
         if self.accepted >= MAX_ACCEPTED_CONNECTIONS {
-            return false;
+            return Taken::Refused;
         }
         if let Socket::Tcp(stream) = &incoming.socket {
             options::prepare_stream(stream);
         }
-        self.add(id, incoming.socket, Phase::Open, true).is_ok()
+        let Ok(key) = self.add(UNNAMED, incoming.socket, Phase::Open, true) else {
+            return Taken::Refused;
+        };
+        match incoming.tls {
+            None => Taken::Open(key, incoming.origin),
+            Some(tls) => match self.begin_handshake(key, tls, incoming.origin, now) {
+                true => Taken::Handshaking,
+                false => Taken::Refused,
+            },
+        }
     }
+}
+
+/// Whose the program at the other end of a UNIX connection is (`SO_PEERCRED`).
+fn peer_uid(socket: &Socket) -> Option<u32> {
+    let Socket::Unix(stream) = socket else {
+        return None;
+    };
+    getsockopt(stream, sockopt::PeerCredentials)
+        .ok()
+        .map(|peer| peer.uid())
 }
 
 impl Listener {
@@ -301,6 +336,7 @@ impl Listener {
         Listener {
             address,
             number: 0,
+            tls: None,
             state: State::Retry(now),
             paused: None,
             ready: false,
@@ -323,11 +359,18 @@ impl Listener {
                 Bound::Unix(l) => l.accept().map(|(s, _)| (Socket::Unix(s), None)),
             };
             match accepted {
-                Ok((socket, peer)) => out.push(Incoming {
-                    socket,
-                    listener: self.number,
-                    peer,
-                }),
+                Ok((socket, peer)) => {
+                    let origin = Origin {
+                        listener: self.number,
+                        peer,
+                        uid: peer_uid(&socket),
+                    };
+                    out.push(Incoming {
+                        socket,
+                        tls: self.tls.clone(),
+                        origin,
+                    });
+                }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                     end = AcceptEnd::Empty;
                     break;

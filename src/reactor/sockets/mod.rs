@@ -5,18 +5,21 @@
 //! a bounded queue for each connection and goes out at the end of the turn.
 
 mod conn;
+mod handshakes;
 pub(super) mod listeners;
 mod options;
 mod queue;
 pub(super) mod udp;
 
-pub(super) use conn::Bulk;
+pub(super) use conn::{Bulk, Origin};
+pub use handshakes::MAX_HANDSHAKES;
 
 use super::disk::{ColdRead, SharedFile, Warmed};
 use super::tokens::{SlotKey, Slots, Target};
 use crate::nvr::port::{ConnId, Event, SEND_LOW_WATER_BYTES, SocketError};
 use crate::time::Monotonic;
-use conn::{Conn, FileDesk, Phase, Socket};
+use conn::{Conn, FileDesk, Phase, Socket, UNNAMED};
+use handshakes::HANDSHAKE_STEPS_PER_TURN;
 use mio::net::TcpStream;
 use mio::{Interest, Registry};
 use queue::Piece;
@@ -41,6 +44,10 @@ const TURN_SEND_BUDGET_BYTES: usize = 4 << 20;
 /// What a connection's turn costs however little it sends.
 const SEND_COST_BYTES: usize = 8 << 10;
 
+/// What a byte that has to be encrypted costs, in bytes that need not be: about right for a board
+/// whose processor has no instructions for it.
+const TLS_COST: usize = 8;
+
 /// How long a connection that was closed with `flush` may take to send what is queued and to see
 /// the peer close in turn. Then it is cut.
 const FLUSH_LIMIT: Duration = Duration::from_secs(5);
@@ -52,7 +59,7 @@ const FLUSH_LIMIT: Duration = Duration::from_secs(5);
 pub const BULK_WAKE_BYTES: i32 = 512 << 10;
 
 /// What [`Sockets::read`] found.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Reading {
     /// So many bytes for the core are in the buffer. With `more`, it is worth while to read again.
     Bytes {
@@ -68,6 +75,10 @@ pub(super) enum Reading {
     },
     /// So many bytes that are of no interest to the core were read and dropped; there may be more.
     Dropped(usize),
+    /// TLS's handshake is complete: the core can be told of the connection ([`Sockets::introduce`]).
+    Handshaken(Origin),
+    /// It is not its turn in this turn of the loop.
+    Later,
     /// Nothing more to read now, or ever.
     Nothing,
 }
@@ -84,6 +95,9 @@ pub(super) struct Sockets {
     desk: FileDesk,
     /// Are flushing or lingering.
     closing: Vec<SlotKey>,
+    /// TLS's handshake is under way, the oldest first.
+    handshaking: VecDeque<SlotKey>,
+    handshake_steps_left: usize,
     bulk: Vec<SlotKey>,
     /// May hold bytes that no readiness event will tell of.
     unread: Vec<SlotKey>,
@@ -101,6 +115,8 @@ impl Sockets {
             dirty: VecDeque::new(),
             desk: FileDesk::default(),
             closing: Vec::new(),
+            handshaking: VecDeque::new(),
+            handshake_steps_left: HANDSHAKE_STEPS_PER_TURN,
             bulk: Vec::new(),
             unread: Vec::new(),
             events: VecDeque::new(),
@@ -169,8 +185,11 @@ impl Sockets {
         };
         if !conn.queue.push(piece, MAX_SEND_QUEUE_BYTES) {
             self.remove(key, Some(Err(SocketError::Overflow)));
-        } else if !conn.blocked && conn.phase == Phase::Open && !conn.queue.is_empty() {
-            self.mark_dirty(key);
+        } else if !conn.queue.is_empty() {
+            conn.owes_drained = true;
+            if !conn.blocked && conn.phase == Phase::Open {
+                self.mark_dirty(key);
+            }
         }
     }
 
@@ -223,7 +242,7 @@ impl Sockets {
         };
         if conn.phase == Phase::Connecting {
             self.finish_connecting(key);
-        } else if !conn.queue.is_empty() {
+        } else if conn.has_unsent() {
             self.mark_dirty(key);
         }
     }
@@ -278,14 +297,15 @@ impl Sockets {
         let Some(conn) = self.conns.get_mut(key) else {
             return Reading::Nothing;
         };
-        if conn.phase == Phase::Connecting {
-            return Reading::Nothing;
+        match (conn.phase, &conn.socket) {
+            (Phase::Connecting, _) => return Reading::Nothing,
+            (_, Socket::Udp { socket, peer }) => return udp::read(conn.id, socket, *peer, buf),
+            (Phase::Handshaking { .. } | Phase::Open, _) if conn.tls.is_some() => {
+                return self.read_encrypted(key, buf, now);
+            }
+            _ => {}
         }
-        let result = match &mut conn.socket {
-            Socket::Tcp(stream) => stream.read(buf),
-            Socket::Unix(stream) => stream.read(buf),
-            Socket::Udp { socket, peer } => return udp::read(conn.id, socket, *peer, buf),
-        };
+        let result = conn.socket.read(buf);
         match result {
             Ok(0) => {
                 self.read_end(key, now);
@@ -309,6 +329,7 @@ impl Sockets {
 
     /// Sends what waits and may be sent, within the budget of a turn.
     pub(super) fn flush(&mut self, now: Monotonic) {
+        self.handshake_steps_left = HANDSHAKE_STEPS_PER_TURN;
         let mut budget = TURN_SEND_BUDGET_BYTES;
         for _ in 0..self.dirty.len() {
             if budget == 0 {
@@ -317,8 +338,8 @@ impl Sockets {
             let Some(key) = self.dirty.pop_front() else {
                 break;
             };
-            let sent = self.flush_one(key, now);
-            budget = budget.saturating_sub(sent.max(SEND_COST_BYTES));
+            let cost = self.flush_one(key, now);
+            budget = budget.saturating_sub(cost.max(SEND_COST_BYTES));
         }
     }
 
@@ -356,18 +377,24 @@ impl Sockets {
 
     /// When [`Self::expire`] has something to do.
     pub(super) fn next_deadline(&self) -> Option<Monotonic> {
-        self.closing
-            .iter()
+        let limited = self.closing.iter().chain(&self.handshaking);
+        limited
             .filter_map(|&key| self.conns.get(key)?.phase.deadline())
             .min()
     }
 
-    /// Cuts connections that take too long to close.
+    /// Cuts connections that take too long to close, or to shake hands.
     pub(super) fn expire(&mut self, now: Monotonic) {
         if self.next_deadline().is_none_or(|d| d > now) {
             return;
         }
-        for key in self.closing.clone() {
+        let limited: Vec<SlotKey> = self
+            .closing
+            .iter()
+            .chain(&self.handshaking)
+            .copied()
+            .collect();
+        for key in limited {
             let deadline = self.conns.get(key).and_then(|c| c.phase.deadline());
             if deadline.is_some_and(|d| d <= now) {
                 self.remove(key, None);
@@ -396,8 +423,18 @@ impl Sockets {
         let conn = Conn::new(id, socket, phase, accepted);
         let key = self.conns.insert(conn).map_err(|_| full())?;
         self.accepted += usize::from(accepted);
-        self.by_id.insert(id, key);
+        if id != UNNAMED {
+            self.by_id.insert(id, key);
+        }
         Ok(key)
+    }
+
+    /// Gives an accepted connection the id by which the core will know it.
+    pub(super) fn introduce(&mut self, key: SlotKey, id: ConnId) {
+        if let Some(conn) = self.conns.get_mut(key) {
+            conn.id = id;
+            self.by_id.insert(id, key);
+        }
     }
 
     /// Forgets a socket, which closes it; tells the core with `reason`, unless it knows.
@@ -416,6 +453,7 @@ impl Sockets {
                     });
                 }
             }
+            Phase::Handshaking { .. } => self.handshaking.retain(|&k| k != key),
             Phase::Flushing { .. } | Phase::Lingering { .. } => {
                 self.closing.retain(|&k| k != key);
             }
@@ -496,6 +534,9 @@ impl Sockets {
         let Some(conn) = self.conns.get_mut(key) else {
             return;
         };
+        if let Phase::Handshaking { .. } = conn.phase {
+            self.handshaking.retain(|&k| k != key);
+        }
         conn.phase = Phase::Flushing {
             deadline: now + FLUSH_LIMIT,
         };
@@ -511,7 +552,7 @@ impl Sockets {
         self.mark_dirty(key);
     }
 
-    /// Sends what waits on one connection; how much it was.
+    /// Sends what waits on one connection; what that has cost, in bytes that are sent as they are.
     fn flush_one(&mut self, key: SlotKey, now: Monotonic) -> usize {
         let Some(conn) = self.conns.get_mut(key) else {
             return 0;
@@ -519,13 +560,15 @@ impl Sockets {
         conn.dirty = false;
         conn.blocked = false;
         let was_high = conn.queue.bytes() > SEND_LOW_WATER_BYTES;
-        let result = conn.write(key, SEND_BUDGET_BYTES, &mut self.desk);
+        let weight = if conn.tls.is_some() { TLS_COST } else { 1 };
+        let result = conn.write(key, SEND_BUDGET_BYTES / weight, &mut self.desk);
+        let cost = result.sent * weight;
         self.bytes_sent += result.sent as u64;
         if let Err(reason) = result.end {
             self.remove(key, Some(Err(reason)));
-            return result.sent;
+            return cost;
         }
-        if !conn.queue.is_empty() {
+        if conn.has_unsent() {
             let is_low = conn.queue.bytes() <= SEND_LOW_WATER_BYTES;
             if was_high && is_low && conn.phase == Phase::Open {
                 self.events.push_back(Event::Draining { conn: conn.id });
@@ -533,16 +576,24 @@ impl Sockets {
             if !conn.blocked {
                 self.mark_dirty(key);
             }
-            return result.sent;
+            return cost;
         }
         match conn.phase {
-            Phase::Flushing { .. } => self.begin_lingering(key, now),
-            _ => {
-                let id = conn.id;
-                self.events.push_back(Event::Drained { conn: id });
+            Phase::Flushing { .. } => {
+                // The peer can so tell a whole response from one that was cut.
+                let closes = conn.tls.as_mut().is_some_and(|tls| tls.session.close());
+                match closes {
+                    true => self.mark_dirty(key),
+                    false => self.begin_lingering(key, now),
+                }
             }
+            _ if std::mem::take(&mut conn.owes_drained) => {
+                let conn = conn.id;
+                self.events.push_back(Event::Drained { conn });
+            }
+            _ => {}
         }
-        result.sent
+        cost
     }
 
     fn begin_lingering(&mut self, key: SlotKey, now: Monotonic) {

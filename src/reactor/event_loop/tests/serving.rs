@@ -16,14 +16,14 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 const DIR: DirId = DirId(1);
-const FILE: FileId = FileId(1);
+pub(super) const FILE: FileId = FileId(1);
 
 /// Bytes of which no two places a page or a window apart look alike.
-fn content(len: usize) -> Vec<u8> {
+pub(super) fn content(len: usize) -> Vec<u8> {
     (0..len).map(|i| (i ^ i >> 8 ^ i >> 16) as u8).collect()
 }
 
-fn disk(el: &mut EventLoop<TestCore>, op: u64, request: DiskRequest) {
+pub(super) fn disk(el: &mut EventLoop<TestCore>, op: u64, request: DiskRequest) {
     let op = OpId(op);
     el.does(Action::Disk { op, request });
     el.until(|c| c.heard(&Heard::Disk(op, Ok(()))));
@@ -54,7 +54,7 @@ fn with_file_by(choice: DiskChoice, content: &[u8]) -> Option<(EventLoop<TestCor
 }
 
 /// Has the kernel forget what is in memory of the file; false where it keeps it (tmpfs).
-fn chill(dir: &TempDir) -> bool {
+pub(super) fn chill(dir: &TempDir) -> bool {
     let file = File::open(dir.path().join("file")).unwrap();
     file.sync_all().unwrap();
     let all = nix::fcntl::PosixFadviseAdvice::POSIX_FADV_DONTNEED;
@@ -74,13 +74,13 @@ fn resident_bytes(file: &File) -> u64 {
         .sum()
 }
 
-fn send_file(el: &mut EventLoop<TestCore>, conn: ConnId, range: Range<u64>) {
+pub(super) fn send_file(el: &mut EventLoop<TestCore>, conn: ConnId, range: Range<u64>) {
     let file = FILE;
     el.does(Action::SendFile { conn, file, range });
 }
 
 /// Turns until nothing happens any more but by itself.
-fn settle(el: &mut EventLoop<TestCore>) {
+pub(super) fn settle(el: &mut EventLoop<TestCore>) {
     el.until_all(|el| el.timeout() > Duration::from_millis(100) && el.disk.operations().0 == 0);
 }
 
@@ -96,13 +96,13 @@ fn descriptors(dir: &TempDir) -> usize {
     targets.filter(of_file).count()
 }
 
-fn ended_by_file(c: &TestCore, conn: ConnId) -> bool {
+pub(super) fn ended_by_file(c: &TestCore, conn: ConnId) -> bool {
     c.heard
         .iter()
         .any(|h| matches!(h, Heard::Closed(id, Err(SocketError::File(_))) if *id == conn))
 }
 
-fn attach_request(path: &Path) -> DiskRequest {
+pub(super) fn attach_request(path: &Path) -> DiskRequest {
     DiskRequest::Attach {
         dir: DIR,
         path: path.to_owned(),
@@ -117,7 +117,7 @@ fn attach_request(path: &Path) -> DiskRequest {
     }
 }
 
-fn open_request(file: FileId) -> DiskRequest {
+pub(super) fn open_request(file: FileId) -> DiskRequest {
     DiskRequest::Open {
         file,
         dir: DIR,
