@@ -1,0 +1,168 @@
+//! What there is to read: 62 minutes of a main stream with its sample files, a month of a sub stream of which
+//! the database alone knows.
+
+use moonfire_nvr::config::{CameraConfig, StreamConfig};
+use moonfire_nvr::db::{Database, Flush, Mode, Reply, Request};
+use moonfire_nvr::h264::VideoSampleEntry;
+use moonfire_nvr::recording::index::{IndexEncoder, Sample};
+use moonfire_nvr::recording::real_directory::RealDirectory;
+use moonfire_nvr::recording::recovery::{AttachRequest, attach};
+use moonfire_nvr::recording::{DirIdentity, OpenId, Recording, RecordingId, StreamId};
+use moonfire_nvr::time::{Duration90k, Wall90k};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use uuid::Uuid;
+
+pub const PORT: u16 = 18_473;
+
+/// A month ago, as far as this board knows.
+const START: Wall90k = Wall90k::from_unix_secs(1_760_000_000);
+const MINUTE: Duration90k = Duration90k::from_secs(60);
+const FRAMES: u32 = 1_800;
+const HOUR: u32 = 62;
+const MONTH: u32 = 43_200;
+/// Recordings that are committed together.
+const BATCH: u32 = 1_000;
+
+pub struct Store {
+    pub camera: Uuid,
+    /// Recordings of the main and of the sub stream.
+    pub hour: u32,
+    pub month: u32,
+}
+
+impl Store {
+    /// Makes database, sample directory and configuration in `dir`.
+    pub fn make(dir: &Path) -> Store {
+        let (db_dir, sample_dir) = (dir.join("db"), dir.join("sample"));
+        std::fs::create_dir(&sample_dir).unwrap();
+        let url = "rtsp://127.0.0.1:9/";
+        let config = format!(
+            "db_dir = {db_dir:?}\nsample_dirs = [{sample_dir:?}]\ntime_zone = \"UTC\"\n\
+             reserve = \"0 %\"\n[[http]]\nlisten = \"127.0.0.1:{PORT}\"\n\
+             allow_unauthenticated = [\"view_live\", \"view_recordings\"]\n\
+             [[camera]]\nname = \"driveway\"\n[camera.main]\nurl = {url:?}\nrecord = false\n\
+             [camera.sub]\nurl = {url:?}\nrecord = false\n"
+        );
+        std::fs::write(dir.join("nvr.toml"), config).unwrap();
+        let mut db = Database::open(&db_dir, Mode::Create, 1).unwrap();
+        let request = Request::Start {
+            wall: START,
+            sample_dirs: vec![sample_dir.clone()],
+            cameras: vec![CameraConfig {
+                name: "driveway".into(),
+                main: Some(StreamConfig::new(url)),
+                sub: Some(StreamConfig::new(url)),
+                ..CameraConfig::default()
+            }],
+        };
+        let Ok(Reply::Snapshot(snapshot)) = db.handle(request) else {
+            panic!("it did not start");
+        };
+        let camera = &snapshot.cameras[0];
+        let dir_id = snapshot.dirs[0].id;
+        let request = AttachRequest {
+            identity: DirIdentity {
+                database: snapshot.database,
+                directory: snapshot.dirs[0].uuid,
+            },
+            may_create: true,
+            committed: BTreeMap::new(),
+        };
+        attach(&RealDirectory::new(&sample_dir), &request).unwrap();
+        db.handle(Request::DirAttached { dir: dir_id }).unwrap();
+        let (main, sub) = (camera.streams[0].id, camera.streams[1].id);
+        let maker = Maker {
+            open: snapshot.open,
+            // 4 Mbit/s and 0.25 Mbit/s.
+            main: index(14_000, 180_000),
+            sub: index(900, 8_000),
+        };
+        let bytes: Vec<u8> = (0..maker.main.1 as usize)
+            .map(|i| (i * 2_654_435_761 >> 13) as u8)
+            .collect();
+        let mut flush = Flush::default();
+        for sequence in 0..HOUR {
+            let recording = maker.recording(main, sequence, &maker.main);
+            std::fs::write(sample_dir.join(recording.id.file_name()), &bytes).unwrap();
+            flush.recordings.push((dir_id, recording));
+        }
+        for sequence in 0..MONTH {
+            let recording = maker.recording(sub, sequence, &maker.sub);
+            flush.recordings.push((dir_id, recording));
+            if sequence % BATCH == BATCH - 1 {
+                let flush = std::mem::take(&mut flush);
+                db.handle(Request::Flush(Box::new(flush))).unwrap();
+            }
+        }
+        flush.clean_shutdown = true;
+        db.handle(Request::Flush(Box::new(flush))).unwrap();
+        Store {
+            camera: camera.uuid,
+            hour: HOUR,
+            month: MONTH,
+        }
+    }
+}
+
+struct Maker {
+    open: OpenId,
+    main: (Vec<u8>, u32),
+    sub: (Vec<u8>, u32),
+}
+
+impl Maker {
+    fn recording(
+        &self,
+        stream: StreamId,
+        sequence: u32,
+        (index, bytes): &(Vec<u8>, u32),
+    ) -> Recording {
+        Recording {
+            id: RecordingId { stream, sequence },
+            open: self.open,
+            run_offset: sequence,
+            start: START + Duration90k(MINUTE.0 * i64::from(sequence)),
+            wall_duration: MINUTE,
+            media_duration: Duration90k(i64::from(FRAMES) * 3_000),
+            clock_untrusted: false,
+            sample_file_bytes: *bytes,
+            video_samples: FRAMES,
+            video_sync_samples: FRAMES / 60,
+            sample_entry: Arc::new(VideoSampleEntry {
+                width: 1920,
+                height: 1080,
+                pixel_h_spacing: 1,
+                pixel_v_spacing: 1,
+                rfc6381_codec: "avc1.4d401f".to_owned(),
+                avcc: vec![1; 40],
+                reorder_frames: 0,
+            }),
+            index: index.clone(),
+            data_hash: [0; 16],
+            chain_hash: [0; 32],
+            end_reason: String::new(),
+        }
+    }
+}
+
+/// The index of a minute, and its samples' bytes.
+fn index(frame: u32, sync: u32) -> (Vec<u8>, u32) {
+    let (mut index, mut bytes) = (Vec::new(), 0);
+    let mut encoder = IndexEncoder::new(&mut index, false);
+    for i in 0..FRAMES {
+        let sample = Sample {
+            media_start_90k: 0, // Follows from the samples before.
+            // A camera whose clock ticks in milliseconds.
+            duration_90k: if i % 3 == 2 { 3_060 } else { 2_970 },
+            composition_offset_90k: 0,
+            offset: 0, // Likewise.
+            bytes: frame + i * 7 % 1_000 + if i % 60 == 0 { sync } else { 0 },
+            is_sync: i % 60 == 0,
+        };
+        encoder.add(&mut index, &sample);
+        bytes += sample.bytes;
+    }
+    (index, bytes)
+}
