@@ -17,17 +17,44 @@ use std::fmt;
 use std::fmt::Write;
 use std::time::Duration;
 
-/// What scrapers are told that this is.
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// The media types: OpenMetrics, and the older text format of Prometheus.
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The state as OpenMetrics text.
-pub fn text(status: Status) -> String {
+/// The state as text and its media type: OpenMetrics for whoever accepts that.
+pub fn text(status: Status, accept: Option<&str>) -> (&'static str, String) {
     let mut registry = Registry::with_prefix("moonfire_nvr");
     registry.register_collector(Box::new(Snapshot(status)));
     let mut out = String::new();
     if text::encode(&mut out, &registry).is_err() {
         // Writing to a string cannot fail; half a report would be taken for a whole one.
         out.clear();
+    }
+    match accept.is_some_and(|a| a.contains("application/openmetrics-text")) {
+        true => (OPENMETRICS, out),
+        false => (PROMETHEUS, older(&out)),
+    }
+}
+
+/// OpenMetrics as the older format: there a counter's name has its `_total` in the comments too, and
+/// there is no last line.
+fn older(openmetrics: &str) -> String {
+    let counters: Vec<&str> = openmetrics
+        .lines()
+        .filter_map(|l| l.strip_prefix("# TYPE ")?.strip_suffix(" counter"))
+        .collect();
+    let mut out = String::with_capacity(openmetrics.len());
+    for line in openmetrics.lines().filter(|l| *l != "# EOF") {
+        let comment = line.strip_prefix("# ").and_then(|rest| {
+            let (kind, rest) = rest.split_once(' ')?;
+            let (name, rest) = rest.split_once(' ')?;
+            counters.contains(&name).then_some((kind, name, rest))
+        });
+        // Writing to a string cannot fail.
+        let _ = match comment {
+            Some((kind, name, rest)) => writeln!(out, "# {kind} {name}_total {rest}"),
+            None => writeln!(out, "{line}"),
+        };
     }
     out
 }
@@ -300,8 +327,27 @@ fn escaped(value: &str) -> String {
             '\\' => out.push_str("\\\\"),
             '"' => out.push_str("\\\""),
             '\n' => out.push_str("\\n"),
-            c => out.write_char(c).unwrap_or(()),
+            c => out.push(c),
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_older_format_names_counters_in_full() {
+        let openmetrics = "# HELP a_b Bytes.\n# TYPE a_b counter\na_b_total 3\n\
+            # HELP c State.\n# TYPE c gauge\nc{x=\"# HELP\"} 1\n# EOF\n";
+        let expected = "# HELP a_b_total Bytes.\n# TYPE a_b_total counter\na_b_total 3\n\
+            # HELP c State.\n# TYPE c gauge\nc{x=\"# HELP\"} 1\n";
+        assert_eq!(older(openmetrics), expected);
+    }
+
+    #[test]
+    fn labels_are_escaped() {
+        assert_eq!(escaped("a\"b\\c\nd"), "a\\\"b\\\\c\\nd");
+    }
 }

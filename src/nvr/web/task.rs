@@ -33,7 +33,9 @@ const MAX_LISTED_GAPS: usize = 50_000;
 /// What a request is about, and how far its answer has got.
 pub enum Task {
     Whole(Response),
-    Metrics,
+    Metrics {
+        accept: Option<String>,
+    },
     TopLevel(TopLevel),
     Recordings(Recordings),
     Gaps(Gaps),
@@ -211,7 +213,8 @@ impl Nvr {
             Route::Health => Task::Whole(Response::text(Status::Ok, "ok")),
             Route::Metrics => {
                 require(who, Permission::ViewLive, None)?;
-                Task::Metrics
+                let accept = request.header("accept").map(str::to_owned);
+                Task::Metrics { accept }
             }
             Route::TopLevel => {
                 require_any(who)?;
@@ -328,7 +331,7 @@ impl Nvr {
     /// What a task still wants.
     pub(super) fn need(&mut self, task: &mut Task) -> Result<Need, Refused> {
         Ok(match task {
-            Task::Whole(_) | Task::Live(_) | Task::Metrics => Need::Nothing,
+            Task::Whole(_) | Task::Live(_) | Task::Metrics { .. } => Need::Nothing,
             Task::Picture(picture) => {
                 if picture.is_new() {
                     let stream = picture.wanted.stream;
@@ -405,11 +408,10 @@ impl Nvr {
         Answer::Whole(match task {
             Task::Whole(response) => response,
             Task::Live(stream) => return Answer::Live(stream),
-            Task::Metrics => {
-                let text = metrics::text(self.status(now));
+            Task::Metrics { accept } => {
+                let (media_type, text) = metrics::text(self.status(now), accept.as_deref());
                 let mut response = Response::text(Status::Ok, "");
-                response.head =
-                    crate::http::ResponseHead::new(Status::Ok).content_type(metrics::CONTENT_TYPE);
+                response.head = crate::http::ResponseHead::new(Status::Ok).content_type(media_type);
                 response.body = text.into_bytes().into();
                 response
             }
