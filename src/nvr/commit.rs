@@ -6,6 +6,7 @@
 
 use super::outbox::{Outbox, Purpose};
 use super::port::{DbId, DiskRequest};
+use crate::access::Use;
 use crate::db::{Delete, Flush, Garbage, Request};
 use crate::recording::{DirId, Gap, Recording, RecordingId, StreamId};
 use crate::time::{Duration90k, Monotonic, Wall90k};
@@ -41,6 +42,7 @@ pub struct Commit {
     gaps: Vec<Gap>,
     unlinked: Vec<RecordingId>,
     unlinking: BTreeMap<DirId, Unlinking>,
+    uses: Vec<Use>,
     /// The request under way, with what it holds, to be tried again if it fails.
     under_way: Option<(DbId, Box<Flush>)>,
     next: Monotonic,
@@ -56,6 +58,7 @@ impl Commit {
             gaps: Vec::new(),
             unlinked: Vec::new(),
             unlinking: BTreeMap::new(),
+            uses: Vec::new(),
             under_way: None,
             next: now + INTERVAL,
             urgent: false,
@@ -90,6 +93,12 @@ impl Commit {
         let before = self.recordings.len();
         self.recordings.retain(|(dir, r)| !unwanted(*dir, r));
         before - self.recordings.len()
+    }
+
+    /// Uses of sessions and tokens that go along with the next commit. They make none due, and where it
+    /// fails they are left out: the next use is written instead.
+    pub fn put_uses(&mut self, uses: Vec<Use>) {
+        self.uses = uses;
     }
 
     /// Commit as soon as the one under way is answered.
@@ -155,7 +164,7 @@ impl Commit {
             restamp,
             delete,
             unlinked: std::mem::take(&mut self.unlinked),
-            uses: Vec::new(),
+            uses: std::mem::take(&mut self.uses),
             clean_shutdown,
         });
         self.urgent = false;

@@ -55,6 +55,7 @@ impl Nvr {
                 self.out.push(Action::Exit);
             }
             (Some(DbPurpose::Calendar(page)), result) => self.calendar_read(now, page, result),
+            (Some(DbPurpose::Signals), Ok(reply)) => self.signals_read(reply),
             (Some(purpose), Err(e)) => {
                 if let DbPurpose::DirAttached(dir) = purpose {
                     self.unconfirmed.insert(dir);
@@ -117,6 +118,7 @@ impl Nvr {
         }
         self.bring_in(now, &snapshot, cause);
         self.begin_calendar();
+        self.begin_signals();
         let streams = self.streams.len();
         let cameras = self.cameras.len();
         let plural = |n| if n == 1 { "" } else { "s" };
@@ -341,6 +343,7 @@ impl Nvr {
             return;
         }
         let wall = cx!(self, now).wall;
+        self.commit.put_uses(self.web.take_uses());
         self.commit
             .begin(&mut self.out, now.monotonic, wall, delete, restamp, last);
     }
@@ -519,6 +522,7 @@ impl Nvr {
                     self.tell_gaps(now, true);
                     let restamp = self.restamp_if_ready();
                     let wall = cx!(self, now).wall;
+                    self.commit.put_uses(self.web.take_uses());
                     self.commit.begin(
                         &mut self.out,
                         now.monotonic,

@@ -89,6 +89,7 @@ enum DbPurpose {
     Configure,
     DirAttached(DirId),
     Calendar(web::CalendarPage),
+    Signals,
 }
 
 /// See the module.

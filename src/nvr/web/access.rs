@@ -1,6 +1,7 @@
 //! Who asks, and whether it may: what [`crate::access`] and [`crate::http::origin`] say of one request.
 
 use super::Origin;
+use super::task::Task;
 use crate::access::{At, Denied, Permission, Presented, Principal, SignedIn, Token, TokenKind};
 use crate::config::HttpConfig;
 use crate::db::{self, SessionRequest};
@@ -33,7 +34,7 @@ pub enum Shown {
 
 impl Nvr {
     /// The configuration of the address that a connection came to.
-    fn listener(&self, origin: &Origin) -> HttpConfig {
+    pub(super) fn listener(&self, origin: &Origin) -> HttpConfig {
         let unknown = || HttpConfig::new(crate::config::Listen::Systemd(String::new()));
         let listener = self.config.http.get(origin.listener);
         listener.cloned().unwrap_or_else(unknown)
@@ -128,9 +129,24 @@ impl Nvr {
     }
 
     pub(super) fn note_user(&mut self, conn: ConnId, who: &Principal) {
-        let client = self.web.clients.get_mut(&conn);
-        if let Some(line) = client.and_then(|c| c.access.as_mut()) {
+        let Some(client) = self.web.clients.get_mut(&conn) else {
+            return;
+        };
+        client.who = who.user().cloned();
+        if let Some(line) = &mut client.access {
             line.user = who.name().to_owned();
+        }
+    }
+
+    /// A request is about to be answered: if somebody has signed in by it, that is who it was.
+    pub(super) fn note_signed_in(&mut self, conn: ConnId, task: &Task) {
+        let Task::SignIn(task) = task else {
+            return;
+        };
+        let line = self.web.clients.get_mut(&conn);
+        let line = line.and_then(|c| c.access.as_mut());
+        if let (Some(line), Some(who)) = (line, task.signed_in()) {
+            line.user.clone_from(&who.user.name);
         }
     }
 
@@ -159,6 +175,11 @@ impl Nvr {
             status.code()
         );
         self.out.log(severity, "access", message);
+    }
+
+    /// Whether the browser knows the page as one got by TLS.
+    pub(super) fn is_https(&self, origin: &Origin, request: &Request) -> bool {
+        site(request, origin, &self.listener(origin)).https
     }
 
     /// The address that a request comes from, as far as proxies that are believed tell it.
@@ -195,6 +216,12 @@ pub fn require(
     camera: Option<Uuid>,
 ) -> Result<(), Box<Response>> {
     who.check(permission, camera)
+        .map_err(|denied| Box::new(denied_response(denied)))
+}
+
+/// Refuses a change that may be another site's doing.
+pub fn require_own(who: &Principal, csrf: Option<&str>) -> Result<(), Box<Response>> {
+    who.check_csrf(csrf)
         .map_err(|denied| Box::new(denied_response(denied)))
 }
 

@@ -8,20 +8,30 @@
 mod access;
 mod body;
 mod calendar;
+mod changed;
+#[cfg(test)]
+mod client;
 mod days;
+mod exchange;
+mod form;
 mod indexes;
 mod live;
+mod login;
 mod metrics;
 mod page;
 mod picture;
 mod recordings;
+mod refusal;
 mod route;
 mod sample_files;
 mod scrub;
+mod sessions;
+mod signals;
 mod span;
 mod task;
 mod top_level;
 mod uncommitted;
+mod users;
 mod view;
 
 use super::Nvr;
@@ -29,7 +39,7 @@ use super::outbox::{Outbox, Purpose};
 use super::port::{
     Action, ConnId, DbId, DiskError, DiskReply, DiskRequest, Event, FileId, HelperId, Severity,
 };
-use crate::access::{Principal, SignedInCache};
+use crate::access::{Attempt, LoginAttempts, Principal, SignedIn, SignedInCache, Use};
 use crate::db::{self, SessionReply};
 use crate::decoder;
 use crate::h264::VideoSampleEntry;
@@ -40,10 +50,12 @@ use access::Shown;
 use body::{Body, Progress};
 use calendar::Calendar;
 pub use calendar::Page as CalendarPage;
+use changed::Changed;
 use indexes::Indexes;
 use live::Viewer;
 use picture::Thumbnails;
 use sample_files::SampleFiles;
+use signals::Signals;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -97,6 +109,8 @@ struct Client {
     doing: Doing,
     /// What the access log will say of the request being answered.
     access: Option<access::Line>,
+    /// Who sent the last request, if it was signed in.
+    who: Option<Arc<SignedIn>>,
 }
 
 /// A database request and who it is for.
@@ -104,6 +118,8 @@ struct Asked {
     conn: ConnId,
     /// The sample entry whose row is asked for.
     entry: Option<Arc<VideoSampleEntry>>,
+    /// What is put right when it is answered.
+    changed: Option<Changed>,
 }
 
 /// All that serving needs beside the recorder.
@@ -114,12 +130,16 @@ pub struct Web {
     to_ask: VecDeque<(ConnId, db::Request)>,
     /// What the helper process works on, and for whom.
     helping: BTreeMap<HelperId, ConnId>,
+    /// The passwords among it that somebody tries to sign in with.
+    trying: BTreeMap<HelperId, Attempt>,
+    attempts: LoginAttempts,
     files: SampleFiles,
     indexes: Indexes,
     layouts: Layouts,
     entry_rows: SampleEntryRows,
     calendar: Calendar,
     signed_in: SignedInCache,
+    signals: Signals,
     thumbnails: Thumbnails,
 }
 
@@ -146,8 +166,19 @@ impl Web {
                 db::Request::SampleEntryId(entry) => Some(entry.clone()),
                 _ => None,
             };
-            self.asked.insert(out.db(request), Asked { conn, entry });
+            let changed = Changed::by(&request);
+            let asked = Asked {
+                conn,
+                entry,
+                changed,
+            };
+            self.asked.insert(out.db(request), asked);
         }
+    }
+
+    /// Uses of sessions and tokens, for the next commit. If it fails, the next use is written instead.
+    pub fn take_uses(&mut self) -> Vec<Use> {
+        self.signed_in.take_uses()
     }
 
     /// Whether somebody is being sent a recording.
@@ -177,6 +208,7 @@ impl Nvr {
             origin,
             doing: Doing::Nothing,
             access: None,
+            who: None,
         };
         self.web.clients.insert(conn, client);
     }
@@ -323,7 +355,11 @@ impl Nvr {
     /// The same, now that it is known who asks.
     fn answer_to(&mut self, now: Now, conn: ConnId, request: Request, who: &Principal) {
         self.note_user(conn, who);
-        match self.begin_task(&request, who) {
+        let Some(client) = self.web.clients.get(&conn) else {
+            return;
+        };
+        let origin = client.origin.clone();
+        match self.begin_task(now, &origin, &request, who) {
             Ok(task) => {
                 let stage = Stage::Working(task);
                 self.set_asking(conn, Asking { request, stage });
@@ -351,13 +387,16 @@ impl Nvr {
         let Stage::Working(mut task) = stage else {
             return self.set_asking(conn, Asking { request, stage });
         };
-        match self.need(&mut task) {
+        match self.need(now, &mut task) {
             Err(response) => self.respond(now, conn, *response),
-            Ok(Need::Nothing) => match self.finish(now, task) {
-                Answer::Whole(response) => self.respond(now, conn, response),
-                Answer::File { head, view } => self.send_file(now, conn, &request, head, &view),
-                Answer::Live(stream) => self.begin_watching(now, conn, &request, stream),
-            },
+            Ok(Need::Nothing) => {
+                self.note_signed_in(conn, &task);
+                match self.finish(now, task) {
+                    Answer::Whole(response) => self.respond(now, conn, response),
+                    Answer::File { head, view } => self.send_file(now, conn, &request, head, &view),
+                    Answer::Live(stream) => self.begin_watching(now, conn, &request, stream),
+                }
+            }
             Ok(need) => {
                 let stage = Stage::Working(task);
                 self.set_asking(conn, Asking { request, stage });
@@ -374,6 +413,11 @@ impl Nvr {
             Need::Helper(request) => {
                 let id = self.out.helper(request);
                 self.web.helping.insert(id, conn);
+            }
+            Need::Verify(request, attempt) => {
+                let id = self.out.helper(request);
+                self.web.helping.insert(id, conn);
+                self.web.trying.insert(id, attempt);
             }
             Need::Sample { dir, id, range } => {
                 let Some(file) = self.web.files.get(&mut self.out, dir, id, conn) else {
@@ -411,6 +455,9 @@ impl Nvr {
         id: HelperId,
         result: Result<decoder::Reply, decoder::Error>,
     ) {
+        if let Some(attempt) = self.web.trying.remove(&id) {
+            self.attempt_ended(attempt, &result);
+        }
         if let Some(conn) = self.web.helping.remove(&id) {
             self.came(now, conn, Came::Helper(result));
         }
@@ -565,6 +612,9 @@ impl Nvr {
         self.web.ask_more(&mut self.out);
         if let (Some(entry), Ok(db::Reply::SampleEntryId(Some(row)))) = (&asked.entry, &result) {
             self.web.entry_rows.insert(entry.clone(), *row);
+        }
+        if let (Some(changed), Ok(reply)) = (asked.changed, &result) {
+            self.changed(now, changed, reply);
         }
         let conn = asked.conn;
         let Some(client) = self.web.clients.get_mut(&conn) else {

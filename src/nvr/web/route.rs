@@ -1,6 +1,7 @@
 //! Paths of the HTTP interface, as an enum. What a path means is said here and nowhere else.
 
-use crate::db::StreamKind;
+use crate::access::{SessionId, TokenId, UserId};
+use crate::db::{SignalId, StreamKind};
 use std::borrow::Cow;
 use uuid::Uuid;
 
@@ -26,12 +27,39 @@ pub enum Route {
         id: i64,
         account: bool,
     },
+    OfUsers(OfUsers),
+    OfSignals(OfSignals),
+}
+
+/// What can be asked about users and by those who sign in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OfUsers {
     Login,
     Logout,
+    /// The first administrator is made.
+    Setup,
     /// `/api/users/` and one of them.
     Users,
-    User(i64),
-    Signals,
+    User(UserId),
+    /// `/api/sessions/` and one of them.
+    Sessions,
+    Session(SessionId),
+    /// `/api/tokens/` and one of them.
+    Tokens,
+    Token(TokenId),
+}
+
+/// What can be asked about signals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OfSignals {
+    /// `/api/signals`: how states change.
+    Changes,
+    /// `/api/signals/<id>`.
+    Signal(SignalId),
+    /// `/api/signalTypes/<uuid>`.
+    Type(Uuid),
+    /// `/api/signalTypes/<uuid>/signals`.
+    OfType(Uuid),
 }
 
 /// What can be asked of a stream.
@@ -64,11 +92,14 @@ impl Route {
             ["healthz"] => Route::Health,
             ["metrics"] => Route::Metrics,
             ["api"] | ["api", ""] => Route::TopLevel,
-            ["api", "login"] => Route::Login,
-            ["api", "logout"] => Route::Logout,
-            ["api", "users"] | ["api", "users", ""] => Route::Users,
-            ["api", "users", id] => Route::User(id.parse().ok()?),
-            ["api", "signals"] => Route::Signals,
+            ["api", "signals"] => Route::OfSignals(OfSignals::Changes),
+            ["api", "signals", id] => {
+                Route::OfSignals(OfSignals::Signal(SignalId(id.parse().ok()?)))
+            }
+            ["api", "signalTypes", uuid] => Route::OfSignals(OfSignals::Type(uuid.parse().ok()?)),
+            ["api", "signalTypes", uuid, "signals"] => {
+                Route::OfSignals(OfSignals::OfType(uuid.parse().ok()?))
+            }
             ["api", "init", name] => {
                 let (name, account) = account(name);
                 let id = name.strip_suffix(".mp4")?.parse().ok()?;
@@ -82,8 +113,25 @@ impl Route {
                 kind: StreamKind::ALL.into_iter().find(|k| k.as_str() == *kind)?,
                 what: OfStream::of(what)?,
             },
-            ["api", ..] => return None,
+            ["api", of_users @ ..] => Route::OfUsers(OfUsers::of(of_users)?),
             _ => Route::Page,
+        })
+    }
+}
+
+impl OfUsers {
+    fn of(segments: &[&str]) -> Option<OfUsers> {
+        Some(match segments {
+            ["login"] => OfUsers::Login,
+            ["logout"] => OfUsers::Logout,
+            ["setup"] => OfUsers::Setup,
+            ["users"] | ["users", ""] => OfUsers::Users,
+            ["users", id] => OfUsers::User(UserId(id.parse().ok()?)),
+            ["sessions"] | ["sessions", ""] => OfUsers::Sessions,
+            ["sessions", id] => OfUsers::Session(SessionId(id.parse().ok()?)),
+            ["tokens"] | ["tokens", ""] => OfUsers::Tokens,
+            ["tokens", id] => OfUsers::Token(TokenId(id.parse().ok()?)),
+            _ => return None,
         })
     }
 }
@@ -142,7 +190,20 @@ mod tests {
                 }),
             ),
             ("/api/init/7", None),
-            ("/api/users/3", Some(Route::User(3))),
+            (
+                "/api/users/3",
+                Some(Route::OfUsers(OfUsers::User(UserId(3)))),
+            ),
+            ("/api/users/x", None),
+            ("/api/users/3/", None),
+            ("/api/sessions/", Some(Route::OfUsers(OfUsers::Sessions))),
+            ("/api/tokens", Some(Route::OfUsers(OfUsers::Tokens))),
+            ("/api/setup", Some(Route::OfUsers(OfUsers::Setup))),
+            ("/api/signals", Some(Route::OfSignals(OfSignals::Changes))),
+            (
+                &format!("/api/signalTypes/{uuid}/signals"),
+                Some(Route::OfSignals(OfSignals::OfType(camera))),
+            ),
             (
                 &format!("/api/cameras/{uuid}/"),
                 Some(Route::Camera(camera)),

@@ -1,15 +1,18 @@
 //! A request that is being looked into: what it still wants from the database, and its answer.
 
 use super::access::{denied_response, require};
+use super::exchange::Exchange;
+use super::login::{self, SignIn};
 use super::picture::{self, Picture};
 use super::recordings::{Item, List};
+use super::refusal::{helped, refused_by_database};
 use super::route::{OfStream, Route};
 use super::scrub;
 use super::top_level::{self, Extras};
 use super::uncommitted::Uncommitted;
 use super::view::{self, Form, View, Wanted};
-use super::{metrics, not_found, page, require_read};
-use crate::access::{Denied, Permission, Permissions, Principal};
+use super::{Origin, metrics, not_found, page, require_read};
+use crate::access::{Attempt, Denied, Permission, Permissions, Principal};
 use crate::db::{self, After, Reply, StreamKind, Which};
 use crate::decoder;
 use crate::h264::VideoSampleEntry;
@@ -49,6 +52,9 @@ pub enum Task {
     Picture(Box<Picture>),
     Scrub(Box<scrub::Ask>),
     Live(StreamId),
+    SignIn(Box<SignIn>),
+    /// One question to the database, most often about users or signals.
+    Exchange(Exchange),
 }
 
 /// What a task waits for.
@@ -64,6 +70,8 @@ pub enum Need {
         range: Range<u32>,
     },
     Helper(decoder::Request),
+    /// A password verified, of an attempt that ends with the helper's answer, whoever still waits for it.
+    Verify(decoder::Request, Attempt),
 }
 
 /// What came for a task, other than from the database.
@@ -199,6 +207,8 @@ impl Nvr {
     /// What a request is about, if it may be asked.
     pub(super) fn begin_task(
         &mut self,
+        now: Now,
+        origin: &Origin,
         request: &Request,
         who: &Principal,
     ) -> Result<Task, Refused> {
@@ -206,7 +216,9 @@ impl Nvr {
             .segments()
             .map_err(|e| Box::new(Response::text(Status::BadRequest, &e.to_string())))?;
         let route = Route::of(&segments).ok_or_else(|| Box::new(not_found()))?;
-        require_read(request)?;
+        if !matches!(route, Route::OfUsers(_) | Route::OfSignals(_)) {
+            require_read(request)?;
+        }
         let query = Query::of(request)?;
         Ok(match route {
             Route::Page => Task::Whole(page::file(request)),
@@ -217,7 +229,12 @@ impl Nvr {
                 Task::Metrics { accept }
             }
             Route::TopLevel => {
-                require_any(who)?;
+                if let Err(refused) = require_any(who) {
+                    return match who.user().is_none() && self.offers_setup(origin) {
+                        true => Ok(Task::Exchange(login::ask_for_setup())),
+                        false => Err(refused),
+                    };
+                }
                 Task::TopLevel(TopLevel {
                     camera: None,
                     days: query.days,
@@ -255,9 +272,8 @@ impl Nvr {
                 require(who, permission, Some(camera))?;
                 self.stream_task(camera, kind, what, query)?
             }
-            Route::Login | Route::Logout | Route::Users | Route::User(_) | Route::Signals => {
-                return Err(Box::new(not_found()));
-            }
+            Route::OfUsers(of) => self.begin_of_users(now, origin, of, request, who)?,
+            Route::OfSignals(of) => self.begin_of_signals(now, of, query.span(), request, who)?,
         })
     }
 
@@ -329,7 +345,7 @@ impl Nvr {
     }
 
     /// What a task still wants.
-    pub(super) fn need(&mut self, task: &mut Task) -> Result<Need, Refused> {
+    pub(super) fn need(&mut self, now: Now, task: &mut Task) -> Result<Need, Refused> {
         Ok(match task {
             Task::Whole(_) | Task::Live(_) | Task::Metrics { .. } => Need::Nothing,
             Task::Picture(picture) => {
@@ -360,6 +376,8 @@ impl Nvr {
                 task.need()
             }
             Task::Gaps(task) => task.need(),
+            Task::SignIn(task) => self.need_of_sign_in(now, task)?,
+            Task::Exchange(exchange) => exchange.need(),
             Task::Scrub(ask) => {
                 if ask.is_new() {
                     if let Some(entry) = self.entry_without_row(ask.stream()) {
@@ -418,6 +436,8 @@ impl Nvr {
             Task::TopLevel(task) => self.top_level(now, &task),
             Task::Recordings(task) => task.answer(),
             Task::Gaps(task) => task.answer(),
+            Task::SignIn(task) => self.finish_sign_in(now, *task),
+            Task::Exchange(exchange) => exchange.answer(),
             Task::Scrub(ask) => match ask.finish() {
                 Ok(view) => {
                     let (head, view) = (Vec::new(), Arc::new(view));
@@ -473,8 +493,8 @@ impl Nvr {
             zone: &self.config.time_zone,
             days: task.days.then(|| self.web.calendar.days()),
             configs: configs.then(|| self.camera_configs()),
-            signals: json!([]),
-            signal_types: json!([]),
+            signals: self.web.signals.signals_json(who),
+            signal_types: self.web.signals.types_json(),
             permissions: json!(who.permissions()),
             user,
         };
@@ -512,7 +532,7 @@ fn may_see(who: &Principal, camera: Uuid) -> bool {
 }
 
 /// Refuses who may do nothing at all.
-fn require_any(who: &Principal) -> Result<(), Refused> {
+pub fn require_any(who: &Principal) -> Result<(), Refused> {
     if who.permissions() != Permissions::NONE {
         return Ok(());
     }
@@ -525,11 +545,12 @@ fn require_any(who: &Principal) -> Result<(), Refused> {
 impl Task {
     /// Takes in what the database answered.
     pub fn take(&mut self, result: Result<Reply, db::Error>) -> Result<(), Refused> {
-        let reply = result.map_err(|e| {
-            let sentence = format!("the database does not answer: {e}");
-            Box::new(Response::text(Status::ServiceUnavailable, &sentence))
-        })?;
+        if let Task::SignIn(task) = self {
+            return task.take(result);
+        }
+        let reply = result.map_err(|e| refused_by_database(&e))?;
         match (self, reply) {
+            (Task::Exchange(exchange), reply) => exchange.take(reply),
             (_, Reply::SampleEntryId(Some(_))) => {}
             (_, Reply::SampleEntryId(None)) => {
                 return Err(Box::new(Response::text(
@@ -562,6 +583,8 @@ impl Task {
         match (self, came) {
             (Task::Picture(picture), Came::Sample(result)) => picture.read(result),
             (Task::Picture(picture), Came::Helper(result)) => picture.helped(result),
+            (Task::SignIn(task), Came::Helper(result)) => task.take_help(helped(result)?),
+            (Task::Exchange(exchange), Came::Helper(result)) => exchange.take_help(helped(result)?),
             _ => Ok(()),
         }
     }
