@@ -157,9 +157,10 @@ impl Nvr {
         let Some(line) = client.and_then(|c| c.access.take()) else {
             return;
         };
-        let shows = ["/view.", "/live.", "/snapshot."]
-            .iter()
-            .any(|p| line.path.contains(p));
+        let shows = line.path.starts_with("/api/cameras/")
+            && ["/view.", "/live.", "/snapshot.", "/scrub."]
+                .iter()
+                .any(|p| line.path.contains(p));
         let severity = match shows || !line.method.is_safe() || status.code() >= 400 {
             true => Severity::Info,
             false => Severity::Debug,

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 /// A path, its media type and its content.
 struct File(&'static str, &'static str, &'static [u8]);
 
-const FILES: [File; 4] = [
+const FILES: [File; 7] = [
     File(
         "/",
         "text/html; charset=utf-8",
@@ -17,6 +17,21 @@ const FILES: [File; 4] = [
         "/ui/status.js",
         "text/javascript; charset=utf-8",
         include_bytes!("../../ui/status.js"),
+    ),
+    File(
+        "/ui/live.html",
+        "text/html; charset=utf-8",
+        include_bytes!("../../ui/live.html"),
+    ),
+    File(
+        "/ui/live.js",
+        "text/javascript; charset=utf-8",
+        include_bytes!("../../ui/live.js"),
+    ),
+    File(
+        "/ui/player.js",
+        "text/javascript; charset=utf-8",
+        include_bytes!("../../ui/player.js"),
     ),
     File(
         "/ui/style.css",
