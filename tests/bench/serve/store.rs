@@ -80,7 +80,7 @@ impl Store {
             sub: index(900, 8_000),
         };
         let bytes: Vec<u8> = (0..maker.main.1 as usize)
-            .map(|i| (i * 2_654_435_761 >> 13) as u8)
+            .map(|i| ((i * 2_654_435_761) >> 13) as u8)
             .collect();
         let mut flush = Flush::default();
         for sequence in 0..HOUR {
