@@ -26,7 +26,7 @@ use std::sync::Arc;
 const HEAD_BYTES: u64 = 96;
 
 /// The latest decoding time that a media segment may begin with: no sum of durations overflows.
-const MAX_DECODE_TIME: u64 = 1 << 62;
+pub(super) const MAX_DECODE_TIME: u64 = 1 << 62;
 
 /// `tfhd`: offsets count from the beginning of the `moof`.
 const DEFAULT_BASE_IS_MOOF: u32 = 0x2_0000;

@@ -20,6 +20,7 @@ mod fragment;
 mod movie;
 mod parts;
 mod plan;
+mod samples;
 mod scrub;
 mod segment;
 mod slices;
@@ -31,6 +32,7 @@ mod tests;
 pub use describe::aspect;
 pub use fragment::{FragmentSample, fragment};
 pub use parts::{SyncPart, sync_parts};
+pub use samples::{MAX_SAMPLES, Samples};
 pub use scrub::{MAX_PICTURES, Scrub};
 pub use segment::Segment;
 

@@ -9,6 +9,10 @@ use std::ops::Range;
 pub struct SyncPart {
     /// Media time within the recording at which it is to be shown: what [`super::Segment::range`] takes.
     pub range: Range<Duration90k>,
+    /// The first sample's decoding time within the recording.
+    pub decode_start: Duration90k,
+    /// The first sample's position in the recording.
+    pub first: u32,
     /// Where it is in the sample file.
     pub bytes: Range<u32>,
     pub samples: u32,
@@ -24,7 +28,7 @@ impl SyncPart {
 pub fn sync_parts(index: &[u8], at_least: Duration90k) -> Result<Vec<SyncPart>, IndexError> {
     let mut parts: Vec<SyncPart> = Vec::new();
     let (mut base_offset, mut end) = (0, 0);
-    for (position, sample) in index::samples(index).enumerate() {
+    for (sample, position) in index::samples(index).zip(0..) {
         let s: Sample = sample?;
         if position == 0 {
             base_offset = i64::from(s.composition_offset_90k);
@@ -43,6 +47,8 @@ pub fn sync_parts(index: &[u8], at_least: Duration90k) -> Result<Vec<SyncPart>, 
             }
             parts.push(SyncPart {
                 range: Duration90k(composition)..Duration90k(composition),
+                decode_start: Duration90k(s.media_start_90k),
+                first: position,
                 bytes: s.offset..s.offset,
                 samples: 0,
             });

@@ -223,6 +223,7 @@ impl Nvr {
             .min();
         self.wake_at(wake);
         self.send_frames(now, id);
+        self.hls_recorded(now, id);
     }
 
     fn owner_stream(&self, conn: ConnId) -> Option<StreamId> {
@@ -350,6 +351,7 @@ impl Nvr {
         let wake = dir.next_timeout();
         self.wake_at(wake);
         self.directory_outcome(now, pending.dir, outcome);
+        self.hls_written(now, pending.dir);
     }
 
     fn space_was_made(&mut self, now: Now, id: DirId) {

@@ -193,7 +193,7 @@ impl Iterator for IndexIterator<'_> {
 
 /// A place between two samples of an index, which may grow meanwhile.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Cursor {
+pub struct Cursor {
     at: usize,
     duration: i32,
     sync_bytes: u32,

@@ -474,6 +474,12 @@ impl Writer {
         })
     }
 
+    /// The index so far: of all samples but the newest. It is encoded anew, with other flags in its first
+    /// byte, when the first composition offset comes.
+    pub fn index(&self) -> &[u8] {
+        &self.index
+    }
+
     /// What the recording would be if it ended with the last sample that lies within its first
     /// `readable` bytes: for those who read it while it grows. It has no hashes. `None` if no sample
     /// lies there.

@@ -6,5 +6,6 @@
 mod client;
 mod daemon;
 mod files;
+mod hls;
 mod live;
 mod pictures;

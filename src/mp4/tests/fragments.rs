@@ -228,6 +228,12 @@ fn a_recording_is_cut_at_its_sync_samples() {
     assert_eq!(sync_parts(&[], Duration90k(0)), Ok(vec![]));
     // The parts, as segments, are the samples told.
     for p in sync_parts(&r.index, Duration90k(0)).unwrap() {
+        assert_eq!(p.decode_start, p.range.start, "nothing is reordered");
+        let counted = Samples::of(r.id, &r.index, p.first..p.first + p.samples, 35).unwrap();
+        assert_eq!(
+            (counted.offset, counted.start, counted.duration()),
+            (p.bytes.start, p.decode_start, p.duration())
+        );
         let s = segment(&r, p.range.start.0..p.range.end.0);
         let s = s.with_index(r.index.clone().into());
         let file = File::media_segment(&[s], 0).unwrap();
@@ -237,4 +243,48 @@ fn a_recording_is_cut_at_its_sync_samples() {
         let range = u64::from(p.bytes.start)..u64::from(p.bytes.end);
         assert_eq!(last, Piece::Samples { segment: 0, range });
     }
+}
+
+#[test]
+fn counted_samples_are_a_fragment_of_their_own() {
+    let r = recording(7, 3, &[(10, 5), (11, 6), (12, 7), (10, 8), (10, 9)]);
+    let s = summary(&r);
+    let source = Source {
+        id: s.id,
+        dir: s.dir,
+    };
+    let some = |positions| Samples::of(r.id, &r.index, positions, s.sample_file_bytes);
+    let file = |positions, decode_time| {
+        let samples = some(positions).unwrap();
+        File::counted(source, s.open, &s.sample_entry, &samples, decode_time).unwrap()
+    };
+    // It need not begin with a sync sample, and nothing comes ahead of it.
+    let middle = file(1..4, 1 << 40);
+    let bytes = read(&[&r], &middle);
+    let kinds: Vec<String> = top(&bytes).into_iter().map(|(kind, _)| kind).collect();
+    assert_eq!(kinds, ["styp", "moof", "mdat"]);
+    assert_eq!(decode_times(&bytes), [1 << 40]);
+    assert_eq!(middle.duration(), Duration90k(33));
+    let data: Vec<u8> = (5..26).map(|at| Reader::sample_byte(r.id, at)).collect();
+    assert_eq!(top(&bytes)[2].1, data);
+    let whole = Reader::new([&r]);
+    for range in [0..3, 40..90, middle.len() - 5..middle.len()] {
+        let at = range.start as usize..range.end as usize;
+        assert_eq!(whole.read(&middle, range), bytes[at]);
+    }
+    assert_eq!(some(1..4).unwrap().start, Duration90k(10));
+    // Others have other tags.
+    let tags = [(1..4, 0), (1..4, 1), (1..3, 0), (0..3, 0)].map(|(p, t)| file(p, t).etag);
+    for (i, tag) in tags.iter().enumerate() {
+        assert!(!tags[..i].contains(tag));
+    }
+    // What is not there is refused.
+    let recording = r.id;
+    for positions in [0..6, 5..6, 3..3] {
+        let none = Err(Error::EmptySegment { recording });
+        assert_eq!(some(positions), none);
+    }
+    assert!(matches!(some(0..MAX_SAMPLES + 1), Err(Error::TooLong(_))));
+    assert!(Samples::of(r.id, &r.index, 0..5, 34).is_err());
+    assert!(Samples::of(r.id, &r.index[..2], 0..5, 35).is_err());
 }

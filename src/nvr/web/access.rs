@@ -161,6 +161,14 @@ impl Nvr {
             && ["/view.", "/live.", "/snapshot.", "/scrub."]
                 .iter()
                 .any(|p| line.path.contains(p));
+        // A player asks for these again and again: the first one tells who watches.
+        let shows = match ["/live.m3u8", "/segment.m4s"]
+            .iter()
+            .any(|p| line.path.ends_with(p))
+        {
+            true => self.web.hls.is_news(line.address, &line.user, &line.path),
+            false => shows,
+        };
         let severity = match shows || !line.method.is_safe() || status.code() >= 400 {
             true => Severity::Info,
             false => Severity::Debug,

@@ -153,9 +153,7 @@ impl Nvr {
         let reaction = viewer.receive(now.monotonic, &upgraded.early);
         client.doing = Doing::Watching(Box::new(viewer));
         self.log_access(conn, Status::SwitchingProtocols);
-        if self.web.viewers(None) == 1 {
-            self.out.push(Action::BulkTick(WATCHED_TICK));
-        }
+        self.set_tick();
         if let Some(s) = self.streams.get_mut(&stream) {
             s.recorder.set_watched(true);
         }
@@ -196,8 +194,17 @@ impl Nvr {
                 s.recorder.set_watched(false);
             }
         }
-        if self.web.viewers(None) == 0 {
-            self.out.push(Action::BulkTick(UNWATCHED_TICK));
+        self.set_tick();
+    }
+
+    /// Has bulk connections read more often while somebody watches.
+    pub(super) fn set_tick(&mut self) {
+        let watched = self.web.viewers(None) > 0 || self.web.hls.is_watched();
+        if std::mem::replace(&mut self.web.watched, watched) != watched {
+            self.out.push(Action::BulkTick(match watched {
+                true => WATCHED_TICK,
+                false => UNWATCHED_TICK,
+            }));
         }
     }
 

@@ -14,6 +14,7 @@ mod client;
 mod days;
 mod exchange;
 mod form;
+mod hls;
 mod indexes;
 mod live;
 mod login;
@@ -43,7 +44,7 @@ use crate::access::{Attempt, LoginAttempts, Principal, SignedIn, SignedInCache, 
 use crate::db::{self, SessionReply};
 use crate::decoder;
 use crate::h264::VideoSampleEntry;
-use crate::http::{Connection, Method, Request, Response, ResponseHead, Status, Step};
+use crate::http::{Caching, Connection, Method, Request, Response, ResponseHead, Status, Step};
 use crate::recording::{DirId, RecordingId};
 use crate::time::{Monotonic, Now};
 use access::Shown;
@@ -94,6 +95,16 @@ struct Asking {
     stage: Stage,
 }
 
+impl Asking {
+    /// Up to when what it wants may still come.
+    fn waits_until(&self) -> Option<Monotonic> {
+        match &self.stage {
+            Stage::Working(Task::Hls(task)) => task.waits_until(),
+            _ => None,
+        }
+    }
+}
+
 /// How far a request has got.
 enum Stage {
     /// The database is asked whose session or token it shows.
@@ -141,11 +152,15 @@ pub struct Web {
     signed_in: SignedInCache,
     signals: Signals,
     thumbnails: Thumbnails,
+    hls: hls::Hls,
+    /// Somebody watches live.
+    watched: bool,
 }
 
 impl Web {
     pub fn next_timeout(&self) -> Option<Monotonic> {
-        self.clients.values().filter_map(Client::next_timeout).min()
+        let clients = self.clients.values().filter_map(Client::next_timeout);
+        clients.chain(self.hls.next_timeout()).min()
     }
 
     /// Asks the database for a client, when it is its turn.
@@ -194,6 +209,7 @@ impl Client {
     fn next_timeout(&self) -> Option<Monotonic> {
         match &self.doing {
             Doing::Watching(viewer) => viewer.next_timeout(),
+            Doing::Asking(asking) => asking.waits_until(),
             _ => self.connection.next_timeout(),
         }
     }
@@ -277,6 +293,7 @@ impl Nvr {
             .filter(|(_, c)| c.next_timeout().is_some_and(|t| t <= now.monotonic))
             .map(|(id, _)| *id)
             .collect();
+        self.hls_timeout(now);
         for conn in due {
             let Some(client) = self.web.clients.get_mut(&conn) else {
                 continue;
@@ -284,6 +301,10 @@ impl Nvr {
             if let Doing::Watching(viewer) = &mut client.doing {
                 let replies = viewer.handle_timeout(now.monotonic);
                 self.viewer_replies(conn, replies);
+                continue;
+            }
+            if let Doing::Asking(_) = &client.doing {
+                self.respond(now, conn, hls::too_late());
                 continue;
             }
             let step = client.connection.handle_timeout(now);
@@ -408,7 +429,7 @@ impl Nvr {
     /// Sees to it that a task gets what it needs.
     fn bring(&mut self, conn: ConnId, need: Need) {
         match need {
-            Need::Nothing | Need::Calendar => {}
+            Need::Nothing | Need::Calendar | Need::Recorded => {}
             Need::Database(question) => self.web.ask(&mut self.out, conn, question),
             Need::Helper(request) => {
                 let id = self.out.helper(request);
@@ -540,10 +561,14 @@ impl Nvr {
             content_type: view.file.content_type().to_owned().into(),
         };
         let plan = crate::http::ranges::plan(request, &representation);
+        let refused = plan.head.status.code() >= 400;
         let head: ResponseHead = fields
             .into_iter()
             .fold(plan.head, |head, (name, value)| head.field(name, value))
-            .caching(crate::http::Caching::Private);
+            .caching(match view.immutable && !refused {
+                true => Caching::PrivateImmutable,
+                false => Caching::Private,
+            });
         let Some(client) = self.web.clients.get_mut(&conn) else {
             return;
         };
@@ -674,6 +699,7 @@ impl Nvr {
 
     /// A directory is lost: what is being sent of it cannot go on.
     pub(super) fn stop_reading(&mut self, now: Now, dir: DirId) {
+        self.web.hls.forget_dir(dir);
         for conn in self.web.files.forget_dir(&mut self.out, dir) {
             let why = "its sample directory is away".to_owned();
             self.came(now, conn, Came::Sample(Err(why)));
@@ -736,6 +762,7 @@ impl Nvr {
     pub(super) fn recordings_gone(&mut self, gone: &[db::Garbage]) {
         let ids: Vec<RecordingId> = gone.iter().map(|g| g.id).collect();
         self.web.layouts.forget(&ids);
+        self.web.hls.forget(&ids);
         for g in gone {
             self.web.files.forget(&mut self.out, g.id);
             if let Some((_, end)) = g.time {

@@ -22,6 +22,8 @@ pub enum Route {
         kind: StreamKind,
         what: OfStream,
     },
+    /// `/api/cameras/<uuid>/index.m3u8`.
+    Variants(Uuid),
     /// `/api/init/<id>.mp4` and its account.
     Init {
         id: i64,
@@ -80,6 +82,12 @@ pub enum OfStream {
     Snapshot,
     /// `scrub.mp4`: sync samples only.
     Scrub,
+    /// `vod.m3u8`: an HLS playlist of what was recorded.
+    Playlist,
+    /// `live.m3u8`: an HLS playlist of what is being recorded.
+    LivePlaylist,
+    /// `segment.m4s`: a segment of that, or a part of one.
+    LiveSegment,
     /// `live.m4s`, by WebSocket.
     Live,
 }
@@ -108,6 +116,7 @@ impl Route {
             ["api", "cameras", uuid] | ["api", "cameras", uuid, ""] => {
                 Route::Camera(uuid.parse().ok()?)
             }
+            ["api", "cameras", uuid, "index.m3u8"] => Route::Variants(uuid.parse().ok()?),
             ["api", "cameras", uuid, kind, what] => Route::Stream {
                 camera: uuid.parse().ok()?,
                 kind: StreamKind::ALL.into_iter().find(|k| k.as_str() == *kind)?,
@@ -146,6 +155,9 @@ impl OfStream {
             ("view.m4s", account) => OfStream::Segment { account },
             ("snapshot.jpg", false) => OfStream::Snapshot,
             ("scrub.mp4", false) => OfStream::Scrub,
+            ("vod.m3u8", false) => OfStream::Playlist,
+            ("live.m3u8", false) => OfStream::LivePlaylist,
+            ("segment.m4s", false) => OfStream::LiveSegment,
             ("live.m4s", false) => OfStream::Live,
             _ => return None,
         })
@@ -220,6 +232,14 @@ mod tests {
             (
                 &format!("/api/cameras/{uuid}/sub/view.m4s.txt"),
                 Some(stream(StreamKind::Sub, OfStream::Segment { account: true })),
+            ),
+            (
+                &format!("/api/cameras/{uuid}/index.m3u8"),
+                Some(Route::Variants(camera)),
+            ),
+            (
+                &format!("/api/cameras/{uuid}/main/live.m3u8"),
+                Some(stream(StreamKind::Main, OfStream::LivePlaylist)),
             ),
             (&format!("/api/cameras/{uuid}/sub/live.m4s.txt"), None),
             (&format!("/api/cameras/{uuid}/third/view.mp4"), None),

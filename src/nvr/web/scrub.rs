@@ -152,6 +152,7 @@ impl Ask {
             prev_media_duration: Duration90k::ZERO,
             prev_runs: 0,
             settled: false,
+            immutable: false,
             indexes: BTreeMap::new(),
         })
     }

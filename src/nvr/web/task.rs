@@ -2,6 +2,7 @@
 
 use super::access::{denied_response, require};
 use super::exchange::Exchange;
+use super::hls;
 use super::login::{self, SignIn};
 use super::picture::{self, Picture};
 use super::recordings::{Item, List};
@@ -55,6 +56,7 @@ pub enum Task {
     SignIn(Box<SignIn>),
     /// One question to the database, most often about users or signals.
     Exchange(Exchange),
+    Hls(Box<hls::Task>),
 }
 
 /// What a task waits for.
@@ -72,6 +74,8 @@ pub enum Need {
     Helper(decoder::Request),
     /// A password verified, of an attempt that ends with the helper's answer, whoever still waits for it.
     Verify(decoder::Request, Attempt),
+    /// More of a stream: the task is looked into again when more of it can be read.
+    Recorded,
 }
 
 /// What came for a task, other than from the database.
@@ -149,6 +153,9 @@ struct Query {
     time: Option<Wall90k>,
     width: Option<u32>,
     every: Option<Duration90k>,
+    samples: Option<Range<u32>>,
+    decode_time: u64,
+    hls: hls::Place,
 }
 
 impl Query {
@@ -183,6 +190,16 @@ impl Query {
                     let width = value.parse().ok().filter(|w| *w > 0);
                     q.width = Some(width.ok_or_else(|| malformed(&name, "is pixels"))?);
                 }
+                "samples" => {
+                    let samples = hls::positions(&value);
+                    q.samples = Some(samples.ok_or_else(|| malformed(&name, "is FIRST-END"))?);
+                }
+                "decodeTime90k" => {
+                    q.decode_time =
+                        u64::try_from(number()?).map_err(|_| malformed(&name, "is not below 0"))?;
+                }
+                "_HLS_msn" | "segment" => q.hls.segment = Some(count(&name, &value)?),
+                "_HLS_part" | "part" => q.hls.part = Some(count(&name, &value)?),
                 "s" => q.parts.push(value.into_owned()),
                 "filename" => q.file_name = Some(value.into_owned()),
                 _ => {}
@@ -194,6 +211,12 @@ impl Query {
     fn span(&self) -> Range<Wall90k> {
         self.start.unwrap_or(Wall90k(i64::MIN))..self.end.unwrap_or(Wall90k(i64::MAX))
     }
+}
+
+fn count(name: &str, value: &str) -> Result<u64, Refused> {
+    let digits = value.bytes().all(|b| b.is_ascii_digit());
+    let number = digits.then(|| value.parse().ok()).flatten();
+    number.ok_or_else(|| malformed(name, "is a number from 0 on"))
 }
 
 fn malformed(name: &str, what: &str) -> Refused {
@@ -254,6 +277,14 @@ impl Nvr {
                     who: who.clone(),
                 })
             }
+            Route::Variants(camera) => {
+                let permission = match query.start {
+                    Some(_) => Permission::ViewRecordings,
+                    None => Permission::ViewLive,
+                };
+                require(who, permission, Some(camera))?;
+                self.variants_task(camera, query.start, query.end)?
+            }
             Route::Init { id, account } => {
                 require_any(who)?;
                 Task::Init {
@@ -265,7 +296,9 @@ impl Nvr {
             }
             Route::Stream { camera, kind, what } => {
                 let permission = match what {
-                    OfStream::Live => Permission::ViewLive,
+                    OfStream::Live | OfStream::LivePlaylist | OfStream::LiveSegment => {
+                        Permission::ViewLive
+                    }
                     OfStream::Snapshot if query.time.is_none() => Permission::ViewLive,
                     _ => Permission::ViewRecordings,
                 };
@@ -290,6 +323,14 @@ impl Nvr {
         let stream = stream.ok_or_else(|| Box::new(not_found()))?.id;
         let (form, account) = match what {
             OfStream::Live => return Ok(Task::Live(stream)),
+            OfStream::Playlist => {
+                let ask = hls::Recorded::new(stream, query.start, query.end)?;
+                return Ok(Task::Hls(Box::new(hls::Task::Recorded(ask))));
+            }
+            OfStream::LivePlaylist | OfStream::LiveSegment => {
+                let of = hls::OfLive::new(stream, what == OfStream::LiveSegment, query.hls)?;
+                return Ok(Task::Hls(Box::new(hls::Task::Live(of))));
+            }
             OfStream::Snapshot => {
                 let wanted = picture::Wanted {
                     stream,
@@ -337,6 +378,11 @@ impl Nvr {
                 stream,
                 form,
                 parts: query.parts,
+                samples: query.samples.filter(|_| form == Form::MediaSegment),
+                decode_time: match form {
+                    Form::MediaSegment => query.decode_time,
+                    Form::Movie { .. } => 0,
+                },
             },
             account,
             file_name: query.file_name,
@@ -347,6 +393,7 @@ impl Nvr {
     /// What a task still wants.
     pub(super) fn need(&mut self, now: Now, task: &mut Task) -> Result<Need, Refused> {
         Ok(match task {
+            Task::Hls(task) => self.need_of_hls(now, task)?,
             Task::Whole(_) | Task::Live(_) | Task::Metrics { .. } => Need::Nothing,
             Task::Picture(picture) => {
                 if picture.is_new() {
@@ -426,6 +473,7 @@ impl Nvr {
         Answer::Whole(match task {
             Task::Whole(response) => response,
             Task::Live(stream) => return Answer::Live(stream),
+            Task::Hls(task) => return self.finish_hls(now, *task),
             Task::Metrics { accept } => {
                 let (media_type, text) = metrics::text(self.status(now), accept.as_deref());
                 let mut response = Response::text(Status::Ok, "");
@@ -562,6 +610,7 @@ impl Task {
             (Task::Gaps(task), Reply::Gaps(found)) => task.take(found)?,
             (Task::Picture(picture), reply) => picture.take(reply)?,
             (Task::Scrub(ask), reply) => ask.take(reply)?,
+            (Task::Hls(task), reply) => task.take(reply)?,
             (Task::Init { entry, asked, .. }, Reply::SampleEntry(found)) => {
                 *entry = found;
                 *asked = true;
@@ -733,6 +782,7 @@ fn init(entry: &VideoSampleEntry) -> Answer {
             prev_media_duration: Duration90k::ZERO,
             prev_runs: 0,
             settled: true,
+            immutable: false,
             indexes: BTreeMap::new(),
         }),
     }

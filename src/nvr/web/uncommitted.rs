@@ -119,7 +119,7 @@ impl Nvr {
 
     /// The stream's recordings that have ended and are not committed, each with its directory and how
     /// much of it can be read.
-    fn ended(&self, stream: StreamId) -> impl Iterator<Item = (DirId, &Recording, u64)> {
+    pub(super) fn ended(&self, stream: StreamId) -> impl Iterator<Item = (DirId, &Recording, u64)> {
         let pending = self.commit.pending();
         let durable = pending.map(|(dir, r)| (*dir, r, u64::from(r.sample_file_bytes)));
         let ending = self.dirs.values().flat_map(|d| {

@@ -4,7 +4,7 @@ use super::span::Part;
 use super::uncommitted::Uncommitted;
 use crate::db::{self, MAX_INDEXES, Reply, Which};
 use crate::http::{Response, Status};
-use crate::mp4::{File, Segment};
+use crate::mp4::{File, Samples, Segment, Source};
 use crate::recording::{RecordingId, StreamId, Summary};
 use crate::time::Duration90k;
 use jiff::tz::TimeZone;
@@ -14,6 +14,9 @@ use std::sync::Arc;
 
 /// Recordings that one request may ask for: 60 days of minutes.
 const MAX_RECORDINGS: u32 = 86_400;
+
+/// Of a part that names recordings alone.
+const ALL_TIME: Range<Duration90k> = Duration90k::ZERO..Duration90k(i64::MAX);
 
 /// Which kind of file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,6 +34,10 @@ pub struct Wanted {
     pub form: Form,
     /// The `s=` as they came.
     pub parts: Vec<String>,
+    /// Of a media segment: these samples of one recording only, by their positions in it.
+    pub samples: Option<Range<u32>>,
+    /// Of a media segment: its first sample's decoding time, in 90 kHz units.
+    pub decode_time: u64,
 }
 
 /// A file and what headers tell of it.
@@ -42,6 +49,8 @@ pub struct View {
     pub prev_runs: u32,
     /// None of its recordings may still grow, so that the same will be said of the same question.
     pub settled: bool,
+    /// Its URL will never name other bytes.
+    pub immutable: bool,
     /// The indexes of recordings that the database did not have.
     pub indexes: BTreeMap<RecordingId, Arc<[u8]>>,
 }
@@ -93,6 +102,9 @@ impl Ask {
             recordings = recordings.saturating_add(ids).saturating_add(1);
             parts.push(part);
         }
+        if wanted.samples.is_some() && (recordings > 1 || parts[0].time != ALL_TIME) {
+            return Err(bad("samples= is of one recording: s=ID"));
+        }
         if recordings > MAX_RECORDINGS {
             return Err(bad(
                 "that is more than can be had at once: ask for a shorter span",
@@ -130,7 +142,8 @@ impl Ask {
     fn indexes_missing(&self) -> Vec<RecordingId> {
         let segments = self.chosen.iter().flatten();
         segments
-            .filter(|s| s.needs_index() && s.index.is_none())
+            .filter(|s| self.wanted.samples.is_some() || s.needs_index())
+            .filter(|s| s.index.is_none())
             .map(|s| s.summary.id)
             .filter(|id| !self.indexes.contains_key(id))
             .take(MAX_INDEXES)
@@ -222,10 +235,19 @@ impl Ask {
             let u = self.uncommitted.get(&s.summary.id.sequence);
             u.is_some_and(|u| u.growing)
         };
-        let settled = !segments.iter().any(growing);
-        let file = match self.wanted.form {
-            Form::Movie { subtitles } => File::movie(&segments, subtitles.then_some(&self.zone)),
-            Form::MediaSegment => File::media_segment(&segments, 0),
+        // The newest sample of one that grows lasts as long as is guessed.
+        let last_known = first.summary.video_samples.saturating_sub(1);
+        let settled = match &self.wanted.samples {
+            Some(samples) => samples.end <= last_known || !growing(first),
+            None => !segments.iter().any(growing),
+        };
+        let decode_time = self.wanted.decode_time;
+        let file = match (self.wanted.form, &self.wanted.samples) {
+            (Form::Movie { subtitles }, _) => {
+                File::movie(&segments, subtitles.then_some(&self.zone))
+            }
+            (Form::MediaSegment, None) => File::media_segment(&segments, decode_time),
+            (Form::MediaSegment, Some(positions)) => counted(first, positions.clone(), decode_time),
         };
         let file = file.map_err(|e| match e {
             mp4_error @ (crate::mp4::Error::Empty | crate::mp4::Error::EmptySegment { .. }) => {
@@ -240,9 +262,30 @@ impl Ask {
             file: Arc::new(file),
             prev_media_duration,
             prev_runs,
+            immutable: settled && self.parts.iter().all(|p| p.open.is_some()),
             settled,
         })
     }
+}
+
+/// Some samples of a recording, which has its index.
+fn counted(
+    s: &Segment,
+    positions: Range<u32>,
+    decode_time: u64,
+) -> Result<File, crate::mp4::Error> {
+    let summary = &s.summary;
+    let (id, bytes) = (summary.id, summary.sample_file_bytes);
+    let index = s.index.as_deref().unwrap_or_default();
+    let samples = Samples::of(id, index, positions, bytes)?;
+    let dir = summary.dir;
+    File::counted(
+        Source { id, dir },
+        summary.open,
+        &summary.sample_entry,
+        &samples,
+        decode_time,
+    )
 }
 
 /// What of a recording that begins `offset` after the part's first one is within the wanted time.
