@@ -21,7 +21,7 @@ const RETRY: Duration = Duration::from_secs(5);
 /// The journal keeps them all, so none is lost in a restart.
 pub const MAX_PENDING: usize = 2_000;
 /// Gaps that may wait for a database that does not take them, beyond one between any two recordings.
-const MAX_GAPS: usize = 4_000;
+pub const MAX_GAPS: usize = 4_000;
 /// Files of one directory that are unlinked at a time.
 const UNLINK_BATCH: usize = 32;
 

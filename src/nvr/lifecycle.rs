@@ -22,6 +22,9 @@ const SHUTDOWN_LIMIT: Duration = Duration::from_secs(10);
 /// After the start, cameras are asked one after another within this time.
 const START_SPREAD: Duration = Duration::from_secs(1);
 
+/// How soon a changed configuration that the database did not take is tried again.
+const CONFIGURE_AGAIN: Duration = Duration::from_secs(5);
+
 /// What a full disk gets back at least, so that it is not full again in a moment.
 const FREED_WHEN_FULL_BYTES: i64 = 64 << 20;
 
@@ -56,6 +59,7 @@ impl Nvr {
             }
             (Some(DbPurpose::Calendar(page)), result) => self.calendar_read(now, page, result),
             (Some(DbPurpose::Signals), Ok(reply)) => self.signals_read(reply),
+            (Some(DbPurpose::Configure), Err(e)) => self.not_configured(now, &e),
             (Some(purpose), Err(e)) => {
                 if let DbPurpose::DirAttached(dir) = purpose {
                     self.unconfirmed.insert(dir);
@@ -436,24 +440,54 @@ impl Nvr {
         self.wake_at(self.commit.next_timeout());
     }
 
+    /// The configuration was read again. What of it the database has to know is in force once it does.
     pub(super) fn reload(&mut self, now: Now, config: Config) {
-        if self.phase != Phase::Running || self.read_only {
+        let may = matches!(self.phase, Phase::New | Phase::Starting | Phase::Running);
+        if !may || self.read_only {
             return;
         }
-        let wall = cx!(self, now).wall;
-        let request = Request::Configure {
-            wall,
-            sample_dirs: config.sample_dirs.clone(),
-            cameras: config.cameras.clone(),
-        };
         self.config = config;
+        if self.phase == Phase::New {
+            return;
+        }
         // Who may see what is told by the order of the addresses, which may have changed.
         self.close_clients(now, "the configuration was changed");
+        self.configure_at = Some(now.monotonic);
+        self.wake_at(self.configure_at);
+    }
+
+    /// Asks the database to take in the changed configuration, once it runs, until it does.
+    pub(super) fn configure_if_due(&mut self, now: Now) {
+        let due = self.configure_at.is_some_and(|t| t <= now.monotonic);
+        if !due || self.phase != Phase::Running {
+            return;
+        }
+        self.configure_at = None;
+        let request = Request::Configure {
+            wall: cx!(self, now).wall,
+            sample_dirs: self.config.sample_dirs.clone(),
+            cameras: self.config.cameras.clone(),
+        };
         let id = self.out.db(request);
         self.requests.insert(id, DbPurpose::Configure);
     }
 
+    fn not_configured(&mut self, now: Now, error: &db::Error) {
+        self.configure_at = Some(now.monotonic + CONFIGURE_AGAIN);
+        self.wake_at(self.configure_at);
+        let why = error.to_string();
+        if self.configure_trouble.as_ref() != Some(&why) {
+            let message = format!(
+                "the changed configuration is not in force yet, because the database does not take \
+                 it: {why}; it is tried again"
+            );
+            self.out.log(Severity::Error, "configuration", message);
+            self.configure_trouble = Some(why);
+        }
+    }
+
     fn configured(&mut self, now: Now, snapshot: Snapshot) {
+        self.configure_trouble = None;
         self.bring_in(now, &snapshot, (GapCause::User, "it is new"));
         self.begin_calendar();
         self.out.log(

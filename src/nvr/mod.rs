@@ -6,6 +6,7 @@
 //! [`session`] and [`recorder`] (camera to recording), [`directory`] (recording to disk), [`commit`]
 //! (to the database, and deleting).
 
+mod absence;
 mod backoff;
 mod buffers;
 mod clock;
@@ -107,6 +108,10 @@ pub struct Nvr {
     cameras: Vec<db::Camera>,
     commit: Commit,
     requests: BTreeMap<DbId, DbPurpose>,
+    /// The configuration is still to be brought into the database, then.
+    configure_at: Option<Monotonic>,
+    /// Why that failed.
+    configure_trouble: Option<String>,
     /// The clock was set: so much is to be added to what was recorded before, once all of it is
     /// durable.
     restamp: Option<Duration90k>,
@@ -164,6 +169,8 @@ impl Nvr {
             cameras: Vec::new(),
             commit: Commit::new(Monotonic(0)),
             requests: BTreeMap::new(),
+            configure_at: None,
+            configure_trouble: None,
             restamp: None,
             moved: None,
             full: BTreeSet::new(),
@@ -217,6 +224,9 @@ impl Nvr {
         };
         let mut cx = cx!(self, now);
         stream.with_session(&mut cx, dir, f);
+        for gap in stream.recorder.take_gaps() {
+            self.commit.add_gap(gap);
+        }
         let wake = [stream.next_timeout(), dir.next_timeout()]
             .into_iter()
             .flatten()
@@ -446,6 +456,7 @@ impl Nvr {
             next = self.dirs.range(after).next().map(|(id, _)| *id);
         }
         self.http_timeouts(now);
+        self.configure_if_due(now);
         self.run_commit(now);
         self.run_shutdown(now);
         self.tell_ready();
@@ -509,10 +520,12 @@ impl Nvr {
             _ => None,
         };
         let clients = self.web.next_timeout();
+        let configure = self.configure_at.filter(|_| self.phase == Phase::Running);
         streams
             .chain(dirs)
             .chain(clients)
             .chain(commit)
+            .chain(configure)
             .chain(stopping)
             .min()
     }

@@ -147,7 +147,7 @@ pub struct Recorder {
     /// It recorded to this directory before, which may hold what is not yet durable: nothing is begun
     /// elsewhere until all is, because the database takes a stream's recordings in order only.
     moving_from: Option<DirId>,
-    /// Gaps that have ended, for the next commit.
+    /// Gaps that have ended: taken after each event, as `Commit::add_gap` bounds how many wait.
     gaps: Vec<Gap>,
     /// It was told that recording stopped, and it has not begun again.
     told_lost: bool,
@@ -266,6 +266,11 @@ impl Recorder {
 
     pub fn take_gaps(&mut self) -> Vec<Gap> {
         std::mem::take(&mut self.gaps)
+    }
+
+    #[cfg(test)]
+    pub fn gaps_waiting(&self) -> usize {
+        self.gaps.len()
     }
 
     pub fn last_sample(&self) -> Option<Wall90k> {

@@ -31,6 +31,9 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 const ADDRESSES: usize = 4;
 /// How many redirects in a row are followed.
 const REDIRECTS: u8 = 5;
+/// A connection whose video was recorded for so long was a good one: when it is lost, the camera is
+/// asked again at once. One that breaks off sooner, each time, is asked less and less often.
+pub const WELL_AFTER: Duration = Duration::from_secs(10);
 /// How often a receiver report goes to a camera that sends by UDP; it also keeps firewalls open.
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 /// The port of an RTSP URL that names none (RFC 2326 section 3.2).
@@ -141,6 +144,8 @@ pub struct Session {
     backoff: Backoff,
     redirected: Option<Url>,
     redirects: u8,
+    /// What this connection brings is recorded since then.
+    records_since: Option<Monotonic>,
     /// What the next connection has to answer, of a camera that closes one after each refusal.
     challenge: Option<KeptChallenge>,
 }
@@ -154,6 +159,7 @@ impl Session {
             backoff: Backoff::default(),
             redirected: None,
             redirects: 0,
+            records_since: None,
             challenge: None,
         }
     }
@@ -305,6 +311,7 @@ impl Session {
             } if ours == conn => peer,
             _ => return Ok(()),
         };
+        self.records_since = None;
         let challenge = self.challenge.take();
         let answering = challenge.is_some();
         let client = Client::answering(
@@ -473,10 +480,13 @@ impl Session {
         }
     }
 
-    /// All is well: recording goes on, so the next failure is the first again.
-    pub fn proved_good(&mut self) {
-        self.backoff.succeeded();
-        self.redirects = 0;
+    /// What comes is recorded. Once that has been so for a while, the next failure is the first again.
+    pub fn records(&mut self, now: Monotonic) {
+        let since = *self.records_since.get_or_insert(now);
+        if now.since(since) >= WELL_AFTER {
+            self.backoff.succeeded();
+            self.redirects = 0;
+        }
     }
 
     fn resolve(&mut self, cx: &mut Cx<'_>) {

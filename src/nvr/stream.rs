@@ -1,6 +1,7 @@
 //! One stream of one camera: its session, its recorder, and what people are told of it.
 
 use super::Cx;
+use super::absence::{Absence, Loss};
 use super::backoff::Failure;
 use super::directory::SampleDirectory;
 use super::outbox::StreamName;
@@ -9,7 +10,7 @@ use super::recorder::{Recorder, Resume};
 use super::session::{Lost, Session, Target};
 use crate::db;
 use crate::recording::{DirId, GapCause};
-use crate::time::{Monotonic, Wall90k};
+use crate::time::{Duration90k, Monotonic, Wall90k};
 
 /// See the module.
 pub struct Stream {
@@ -19,8 +20,8 @@ pub struct Stream {
     pub recorder: Recorder,
     /// The newest failure and when it was.
     pub last_error: Option<(Wall90k, String)>,
-    /// The loss of this camera was told, and it has not come back.
-    told_lost: bool,
+    /// What was told of its going and coming back.
+    absence: Absence,
 }
 
 impl Stream {
@@ -40,7 +41,7 @@ impl Stream {
                 .err()
                 .map(|e| (Wall90k::default(), e.clone())),
             session,
-            told_lost: false,
+            absence: Absence::default(),
         }
     }
 
@@ -82,11 +83,9 @@ impl Stream {
         match f(session, cx, &mut self.recorder, dir) {
             Ok(()) => {
                 if self.recorder.is_recording() {
-                    session.proved_good();
-                    if self.told_lost || self.last_error.is_some() {
-                        self.told_lost = false;
-                        self.last_error = None;
-                    }
+                    session.records(cx.now.monotonic);
+                    self.last_error = None;
+                    self.tell_if_steady(cx);
                 }
             }
             Err(lost) => self.lost(cx, dir, lost),
@@ -100,18 +99,43 @@ impl Stream {
             .last_error
             .as_ref()
             .is_none_or(|(_, e)| *e != lost.reason);
-        if !self.told_lost || (changed && lost.failure == Failure::Refused) {
-            self.told_lost = true;
+        let loss = self.absence.lost(cx.now.monotonic);
+        let reason = &lost.reason;
+        let message = match (loss, lost.failure) {
+            (Some(Loss::ComesAndGoes), _) => Some(format!(
+                "not recording: {reason}; it comes and goes, and that is not told each time"
+            )),
+            (Some(Loss::StillComesAndGoes { losses, within }), _) => Some(format!(
+                "not recording: {reason}; it still comes and goes, {losses} times in {}",
+                Duration90k::from(within)
+            )),
+            (loss, Failure::Refused) if loss.is_some() || changed => Some(format!(
+                "not recording: {reason}; trying again only in some minutes, lest it lock the account"
+            )),
+            (Some(Loss::Gone), _) => Some(format!(
+                "not recording: {reason}; trying again until it is back"
+            )),
+            (None, _) => None,
+        };
+        if loss == Some(Loss::Gone) {
             self.recorder.tell_return();
-            let advice = match lost.failure {
-                Failure::Refused => "; trying again only in some minutes, lest it lock the account",
-                Failure::Passing => "; trying again until it is back",
-            };
-            let message = format!("not recording: {}{advice}", lost.reason);
+        }
+        if let Some(message) = message {
             cx.out
                 .log_stream(Severity::Warning, "camera-lost", &self.name, message);
         }
         self.last_error = Some((cx.wall, lost.reason));
+    }
+
+    /// One that came and went is told to be back once it has stayed for a while.
+    fn tell_if_steady(&mut self, cx: &mut Cx<'_>) {
+        if let Some(steady) = self.absence.recording(cx.now.monotonic) {
+            let (losses, within) = (steady.losses, Duration90k::from(steady.within));
+            let message =
+                format!("recording steadily again; it had gone {losses} times in {within}");
+            cx.out
+                .log_stream(Severity::Notice, "camera-back", &self.name, message);
+        }
     }
 
     /// Ends the session and the recording in good order.

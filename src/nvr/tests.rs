@@ -28,6 +28,8 @@ struct Board {
     flushes: Vec<db::Flush>,
     /// The database refuses commits with this.
     refuses: Option<fn() -> db::Error>,
+    /// The database does not answer; what it was asked meanwhile.
+    hanging: Option<Vec<(DbId, Request)>>,
     frames: i64,
 }
 
@@ -61,6 +63,7 @@ impl Board {
             actions: VecDeque::new(),
             flushes: Vec::new(),
             refuses: None,
+            hanging: None,
             frames: 0,
         };
         board.tell(Event::Timeout);
@@ -79,20 +82,42 @@ impl Board {
         self.nvr.handle(self.now, event);
         while let Some(action) = self.nvr.next_action() {
             match action {
-                Action::Db { id, request } => {
-                    if let Request::Flush(flush) = &request {
-                        self.flushes.push((**flush).clone());
-                    }
-                    let result = match (&request, self.refuses) {
-                        (Request::Flush(_), Some(error)) => Err(error()),
-                        _ => self.database.handle(request),
-                    };
-                    self.nvr.handle(self.now, Event::Db { id, result });
-                }
+                Action::Db { id, request } => match &mut self.hanging {
+                    Some(hanging) => hanging.push((id, request)),
+                    None => self.answer_database(id, request),
+                },
                 Action::Disk { op, request } => self.disk.push_back((op, request)),
                 other => self.actions.push_back(other),
             }
         }
+    }
+
+    fn answer_database(&mut self, id: DbId, request: Request) {
+        if let Request::Flush(flush) = &request {
+            self.flushes.push((**flush).clone());
+        }
+        let result = match (&request, self.refuses) {
+            (Request::Flush(_) | Request::Configure { .. }, Some(error)) => Err(error()),
+            _ => self.database.handle(request),
+        };
+        self.tell(Event::Db { id, result });
+    }
+
+    /// The database answers what it was asked while it hung.
+    fn database_is_back(&mut self) {
+        for (id, request) in self.hanging.take().into_iter().flatten() {
+            self.answer_database(id, request);
+        }
+    }
+
+    /// The log lines so far of this kind.
+    fn lines(&self, event: &str) -> Vec<&str> {
+        let records = self.actions.iter().filter_map(|a| match a {
+            Action::Log(record) => Some(record),
+            _ => None,
+        });
+        let ours = records.filter(|r| r.event == event);
+        ours.map(|r| r.message.as_str()).collect()
     }
 
     fn pass(&mut self, millis: u64) {
@@ -521,6 +546,102 @@ fn a_recording_that_the_database_can_never_take_holds_up_no_other() {
     board.refuses = None;
     board.pass(6_000);
     assert!(board.nvr.commit.trouble().is_none());
+}
+
+#[test]
+fn gaps_are_bounded_while_the_database_hangs() {
+    let mut board = Board::ready(&[URL], 1);
+    board.no_camera();
+    board.hanging = Some(Vec::new());
+    let start = board.now.wall;
+    for n in 0..6_000 {
+        board.pass(1_000);
+        let cause = [GapCause::Camera, GapCause::Network][n % 2];
+        board
+            .nvr
+            .with_stream(board.now, StreamId(1), |_, cx, rec, dir| {
+                rec.stop(cx, dir, cause, "it is gone");
+                Ok(())
+            });
+        assert!(board.recorder(1).gaps_waiting() == 0);
+    }
+    board.database_is_back();
+    board.pass(60_000);
+    let gaps = board.flushes.iter().flat_map(|f| &f.gaps);
+    let gaps: Vec<&Gap> = gaps.collect();
+    let most = board.flushes.iter().map(|f| f.gaps.len()).max();
+    assert_eq!(most, Some(super::commit::MAX_GAPS));
+    // None of the time is left out.
+    let told: i64 = gaps.iter().map(|g| (g.end - g.start).0).sum();
+    assert_eq!(told, (gaps.last().unwrap().end - gaps[0].start).0);
+    assert!(gaps[0].start <= start);
+}
+
+#[test]
+fn a_camera_that_drops_after_each_frame_is_asked_less_and_less() {
+    let mut board = Board::ready(&[URL], 1);
+    let (mut attempts, mut frames) = (0, 0);
+    for _ in 0..3_400 {
+        board.pass(1_000);
+        while let Some(at) = board
+            .actions
+            .iter()
+            .position(|a| !matches!(a, Action::Log(_)))
+        {
+            match board.actions.remove(at).unwrap() {
+                Action::Lookup { lookup, host } => {
+                    let result = Ok(vec![host.parse().unwrap()]);
+                    board.tell(Event::Resolved { lookup, result });
+                }
+                Action::Connect { conn, .. } => {
+                    attempts += 1;
+                    board.tell(Event::Connected { conn });
+                    board.frame(&[1], 100);
+                    frames += u32::from(board.recorder(1).is_recording());
+                    let reason = Ok(());
+                    board.tell(Event::Closed { conn, reason });
+                }
+                _ => {}
+            }
+        }
+        board.answer_all();
+    }
+    assert!((110..200).contains(&attempts), "{attempts}");
+    assert_eq!(frames, attempts);
+    assert_eq!(board.lines("camera-lost").len(), 2);
+    assert_eq!(board.lines("camera-back").len(), 1);
+}
+
+#[test]
+fn a_configuration_that_the_database_does_not_take_is_tried_again() {
+    let mut board = Board::ready(&[URL], 1);
+    board.refuses = Some(|| db::Error::Full);
+    board.reload(config(&[URL, OTHER_URL], 1));
+    board.pass(5_000);
+    board.pass(5_000);
+    assert_eq!(board.lines("configuration").len(), 1);
+    assert_eq!(board.nvr.streams.len(), 1);
+    board.refuses = None;
+    board.pass(5_000);
+    assert_eq!(board.nvr.streams.len(), 2);
+    let last = board.lines("configuration").pop().unwrap().to_owned();
+    assert_eq!(last, "the changed configuration is in force");
+
+    // One that comes while the database still begins is not lost.
+    let mut board = Board::new(Nvr::new(Config::default(), 1));
+    assert_eq!(board.nvr.phase, Phase::Running);
+    board = Board {
+        nvr: Nvr::new(config(&[URL], 1), 1),
+        hanging: Some(Vec::new()),
+        actions: VecDeque::new(),
+        ..board
+    };
+    board.tell(Event::Timeout);
+    assert_eq!(board.nvr.phase, Phase::Starting);
+    board.reload(config(&[URL, OTHER_URL], 1));
+    board.database_is_back();
+    board.pass(10);
+    assert_eq!(board.nvr.streams.len(), 2);
 }
 
 #[test]
