@@ -107,47 +107,15 @@ mod tests {
     use super::*;
     use crate::config::{CameraConfig, StreamConfig};
     use crate::db::{self, Database, Flush, Reply, Request};
-    use crate::h264::VideoSampleEntry;
-    use crate::recording::{DirId, Gap, GapCause, RecordingId, StreamId};
+    use crate::nvr::tests::recording;
+    use crate::recording::{DirId, Gap, GapCause, StreamId};
     use crate::sim::random::Random;
-    use std::sync::Arc;
 
     const STREAM: StreamId = StreamId(1);
     const T: Wall90k = Wall90k::from_unix_secs(1_795_341_600);
 
     fn secs(s: u64) -> Duration90k {
         Duration90k::from_secs(s as i64)
-    }
-
-    fn recording(open: OpenId, sequence: u32, start: Wall90k, length: Duration90k) -> Recording {
-        Recording {
-            id: RecordingId {
-                stream: STREAM,
-                sequence,
-            },
-            open,
-            run_offset: 0,
-            start,
-            wall_duration: length,
-            media_duration: length,
-            clock_untrusted: false,
-            sample_file_bytes: 1,
-            video_samples: 1,
-            video_sync_samples: 1,
-            sample_entry: Arc::new(VideoSampleEntry {
-                width: 16,
-                height: 16,
-                pixel_h_spacing: 1,
-                pixel_v_spacing: 1,
-                rfc6381_codec: "avc1.4d401f".into(),
-                avcc: vec![1],
-                reorder_frames: 0,
-            }),
-            index: Vec::new(),
-            data_hash: [0; 16],
-            chain_hash: [sequence as u8; 32],
-            end_reason: String::new(),
-        }
     }
 
     fn gap(start: Wall90k, end: Wall90k, clock_untrusted: bool) -> Gap {

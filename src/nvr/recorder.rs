@@ -811,6 +811,8 @@ impl Recorder {
         let gap = self.gap_until(start, untrusted);
         self.told.add_recording(recording, self.open, moved);
         self.durable = self.told;
+        // What was lost with the directory used up sequence numbers, which its journal may yet tell of.
+        self.durable.next_sequence = recording.id.sequence + 1;
         gap
     }
 

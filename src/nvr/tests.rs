@@ -7,7 +7,7 @@ use crate::config::{CameraConfig, StreamConfig};
 use crate::db::{Database, Request};
 use crate::h264::VideoSampleEntry;
 use crate::recording::recovery::Attached;
-use crate::recording::{Gap, GapCause};
+use crate::recording::{Gap, GapCause, OpenId, Recording, RecordingId};
 use crate::rtp::AccessUnit;
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -30,6 +30,8 @@ struct Board {
     refuses: Option<fn() -> db::Error>,
     /// The database does not answer; what it was asked meanwhile.
     hanging: Option<Vec<(DbId, Request)>>,
+    /// What the journal tells when a directory is attached next.
+    recovers: Vec<Recording>,
     frames: i64,
 }
 
@@ -64,6 +66,7 @@ impl Board {
             flushes: Vec::new(),
             refuses: None,
             hanging: None,
+            recovers: Vec::new(),
             frames: 0,
         };
         board.tell(Event::Timeout);
@@ -128,7 +131,14 @@ impl Board {
 
     fn answer(&mut self, (op, request): (OpId, DiskRequest)) {
         let (reply, buffer) = match request {
-            DiskRequest::Attach { .. } => (DiskReply::Attached(Box::<Attached>::default()), None),
+            DiskRequest::Attach { .. } => {
+                let recovered = std::mem::take(&mut self.recovers);
+                let attached = Attached {
+                    recovered,
+                    ..Attached::default()
+                };
+                (DiskReply::Attached(Box::new(attached)), None)
+            }
             DiskRequest::Space { .. } => {
                 let (free, total) = (1 << 40, 1 << 41);
                 (DiskReply::Space(Space { free, total }), None)
@@ -179,15 +189,7 @@ impl Board {
                 len: bytes,
                 timestamp,
                 is_sync,
-                sample_entry: Some(Arc::new(VideoSampleEntry {
-                    width: 16,
-                    height: 16,
-                    pixel_h_spacing: 1,
-                    pixel_v_spacing: 1,
-                    rfc6381_codec: "avc1.4d401f".into(),
-                    avcc: vec![1, 0x4d, 0x40, 0x1f, 0xff],
-                    reorder_frames: 0,
-                })),
+                sample_entry: Some(entry()),
                 lost_packets: 0,
                 discontinuity: false,
             };
@@ -229,6 +231,47 @@ impl Board {
             DiskRequest::Attach { request, .. } => Some(request),
             _ => None,
         })
+    }
+}
+
+fn entry() -> Arc<VideoSampleEntry> {
+    Arc::new(VideoSampleEntry {
+        width: 16,
+        height: 16,
+        pixel_h_spacing: 1,
+        pixel_v_spacing: 1,
+        rfc6381_codec: "avc1.4d401f".into(),
+        avcc: vec![1, 0x4d, 0x40, 0x1f, 0xff],
+        reorder_frames: 0,
+    })
+}
+
+/// A recording of stream 1, without samples.
+pub(super) fn recording(
+    open: OpenId,
+    sequence: u32,
+    start: Wall90k,
+    length: Duration90k,
+) -> Recording {
+    Recording {
+        id: RecordingId {
+            stream: StreamId(1),
+            sequence,
+        },
+        open,
+        run_offset: 0,
+        start,
+        wall_duration: length,
+        media_duration: length,
+        clock_untrusted: false,
+        sample_file_bytes: 1,
+        video_samples: 1,
+        video_sync_samples: 1,
+        sample_entry: entry(),
+        index: Vec::new(),
+        data_hash: [0; 16],
+        chain_hash: [sequence as u8; 32],
+        end_reason: String::new(),
     }
 }
 
@@ -495,6 +538,38 @@ fn a_streams_recordings_become_durable_in_their_order() {
         .map(|(_, r)| r.id.sequence)
         .collect();
     assert_eq!(committed, [0, 1]);
+}
+
+#[test]
+fn all_that_comes_back_with_a_disk_is_taken() {
+    let mut board = Board::ready(&[URL], 1);
+    board.no_camera();
+    board.frame(&[1], 1_000);
+    let (open, start) = (board.nvr.open.unwrap(), board.now.wall);
+    board
+        .nvr
+        .with_stream(board.now, StreamId(1), |_, cx, rec, dir| {
+            rec.stop(cx, dir, GapCause::Camera, "it is gone");
+            Ok(())
+        });
+    board.frame(&[1], 200_000);
+    board.answer_those(|r| !is_write(r));
+    board.fail(is_write);
+    let length = Duration90k(9_000);
+    board.recovers = vec![
+        recording(open, 0, start, length),
+        recording(open, 1, start + length, length),
+    ];
+    board.answer_all();
+    board.pass(5_000);
+    board.answer_all();
+    let last = &board.flushes.last().unwrap().recordings;
+    let sequences: Vec<u32> = last.iter().map(|(_, r)| r.id.sequence).collect();
+    assert_eq!(sequences, [0, 1]);
+    // What is recorded now is none of these.
+    board.frame(&[1], 1_000);
+    let (id, ..) = board.recorder(1).in_progress().unwrap();
+    assert_eq!(id.sequence, 2);
 }
 
 #[test]
