@@ -113,11 +113,12 @@ fn scenario(faults: &[Fault], transport: Transport, seed: u64) -> Scenario {
             gop_frames: GOP_FRAMES,
             sync_bytes: 4_000,
             other_bytes: 1_000,
-            retain_bytes: None,
-            disk: 0,
+            ..StreamPlan::default()
         },
         sub: None,
         flaws,
+        configured: true,
+        names: 0,
     };
     s.cameras = vec![
         camera("cam0", transport, faults.to_vec()),

@@ -6,14 +6,15 @@
 //!   that happens in it.
 
 use moonfire_nvr::config::Severity;
-use moonfire_nvr::db;
+use moonfire_nvr::db::{self, StreamKind};
 use moonfire_nvr::nvr::Nvr;
 use moonfire_nvr::nvr::port::{Action, ConnId, Core, DiskRequest, Event, FileId, LogRecord, OpId};
+use moonfire_nvr::recording::StreamId;
 use moonfire_nvr::sim::clock::BootClock;
-use moonfire_nvr::sim::scenario::{BoardEnd, Incident, PASSWORD, Scenario};
+use moonfire_nvr::sim::scenario::{BoardEnd, Change, Incident, PASSWORD, Scenario};
 use moonfire_nvr::sim::world::{Failure, Report, Subject, Tracing, World, run};
 use moonfire_nvr::simulated_camera::misbehave::{Fault, Kind};
-use moonfire_nvr::time::{Monotonic, Now};
+use moonfire_nvr::time::{Duration90k, Monotonic, Now};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -81,6 +82,162 @@ fn one_seed() {
     }
 }
 
+/// Seeds that failed once, and with what.
+const FIXED: [(u64, &str); 5] = [
+    (700, "an operation was under way when it exited"),
+    (
+        712,
+        "a camera that withholds sync samples was held to account",
+    ),
+    (2302, "a gap that moved less than was thought left a hole"),
+    (2310, "a recording became durable before the one before it"),
+    (
+        2572,
+        "a recording that came back late was moved onto another",
+    ),
+];
+
+#[test]
+fn seeds_that_failed_once_pass() {
+    for (seed, what) in FIXED {
+        if let Err(failure) = run_scenario(Scenario::of_old(seed), Tracing::Off) {
+            panic!("again, {what}: {failure}");
+        }
+    }
+}
+
+/// A quiet world of some minutes in which the configuration is changed in all ways.
+fn with_reloads(seed: u64) -> Scenario {
+    let mut scenario = Scenario::quiet(seed, Duration::from_secs(300));
+    let changes = [
+        Change::Retain {
+            camera: 0,
+            kind: StreamKind::Main,
+            bytes: Some(300_000),
+        },
+        Change::Url { camera: 0 },
+        Change::Record {
+            camera: 0,
+            kind: StreamKind::Main,
+            record: false,
+        },
+        Change::Record {
+            camera: 0,
+            kind: StreamKind::Main,
+            record: true,
+        },
+    ];
+    let incidents = changes.into_iter().zip(1..).map(|(change, n)| {
+        let at = Monotonic(0) + Duration::from_secs(30 * n);
+        (at, Incident::Configure(change))
+    });
+    scenario.incidents = incidents.collect();
+    if let Some(last) = scenario.cameras.len().checked_sub(1).filter(|l| *l > 0) {
+        scenario.cameras[last].configured = false;
+        let add = Incident::Configure(Change::Add { camera: last });
+        scenario.incidents.push((Monotonic(170_000_000_000), add));
+        // Healing would add it.
+        scenario.healed = Monotonic(200_000_000_000);
+    }
+    scenario
+}
+
+#[test]
+fn a_changed_configuration_leaves_what_did_not_change() {
+    for seed in 0..8 {
+        match run_scenario(with_reloads(seed), Tracing::Tail) {
+            Ok(report) => assert!(report.frames_recorded > 500, "{report:?}"),
+            Err(failure) => panic!("{failure}"),
+        }
+    }
+}
+
+#[test]
+fn a_reload_that_drops_what_did_not_change_is_caught() {
+    let mut scenario = with_reloads(0);
+    scenario.incidents.truncate(1);
+    let rule = run_tampered(scenario, |t, action| {
+        match &action {
+            Action::Connect { conn, .. } => t.conn = Some(*conn),
+            Action::Log(record) if record.event == "configuration" => {
+                let close = t.conn.map(|conn| Action::Close { conn, flush: false });
+                return close.into_iter().chain([action]).collect();
+            }
+            _ => (),
+        }
+        vec![action]
+    });
+    assert_eq!(rule.as_deref(), Some("reload-leaves"));
+}
+
+#[test]
+fn a_clock_that_is_stepped_costs_no_frame() {
+    for (seed, secs) in [(1, 70), (2, -3), (3, -70), (4, 3_600), (5, -3_600), (6, -7)] {
+        let mut scenario = Scenario::quiet(seed, Duration::from_secs(240));
+        let error = |secs| Incident::ClockError { secs };
+        scenario.incidents = vec![
+            (Monotonic(60_000_000_000), error(secs)),
+            (Monotonic(150_000_000_000), error(0)),
+        ];
+        if let Err(failure) = run_scenario(scenario, Tracing::Tail) {
+            panic!("{failure}");
+        }
+    }
+}
+
+/// A world in which the recorder is off for so long that what it had is too old.
+fn with_days_off(seed: u64) -> Scenario {
+    let mut scenario = Scenario::quiet(seed, Duration::from_secs(30 * 3_600));
+    for camera in &mut scenario.cameras {
+        camera.main.retain_bytes = None;
+        camera.main.retain_days = Some(1);
+        camera.sub = None;
+    }
+    let off = Incident::Board {
+        end: BoardEnd::Shutdown,
+        time: Duration::from_secs(30 * 3_600 - 600),
+        clock: BootClock::Right,
+    };
+    scenario.incidents = vec![(Monotonic(200_000_000_000), off)];
+    scenario
+}
+
+#[test]
+fn what_is_too_old_goes_and_nothing_else() {
+    assert_eq!(run_tampered(with_days_off(1), |_, a| vec![a]), None);
+    // One that keeps everything, and one that gives up something new.
+    for gives_up in [false, true] {
+        let rule = run_tampered(with_days_off(1), move |t, mut action| {
+            if let Action::Db {
+                request: db::Request::Flush(flush),
+                ..
+            } = &mut action
+            {
+                t.count += 1;
+                let (stream, bytes) = (StreamId(1), 1);
+                match gives_up {
+                    true if t.count == 3 => {
+                        flush.delete = vec![db::Delete::StreamBytes { stream, bytes }];
+                    }
+                    true => (),
+                    false => flush.delete.clear(),
+                }
+            }
+            vec![action]
+        });
+        assert_eq!(rule.as_deref(), Some("limits"), "{gives_up}");
+    }
+}
+
+#[test]
+fn recordings_in_a_wrong_time_are_caught() {
+    let rule = run_tampered(with_power_cut(1), |t, action| {
+        t.misreads_clock_by = Duration90k::from_secs(10);
+        vec![action]
+    });
+    assert_eq!(rule.as_deref(), Some("in-its-time"));
+}
+
 #[test]
 fn a_seed_replays_exactly() {
     for seed in 0..6 {
@@ -139,13 +296,17 @@ struct Tampered {
 struct Tampering {
     count: usize,
     file: Option<FileId>,
+    conn: Option<ConnId>,
+    /// It takes its wall clock for so much ahead.
+    misreads_clock_by: Duration90k,
     /// It says that it holds far too much.
     is_fat: bool,
 }
 
 impl Core for Tampered {
     fn handle(&mut self, now: Now, event: Event<'_>) {
-        self.core.handle(now, event);
+        let wall = now.wall + self.state.misreads_clock_by;
+        self.core.handle(Now { wall, ..now }, event);
         while let Some(action) = self.core.next_action() {
             self.out.extend((self.tamper)(&mut self.state, action));
         }

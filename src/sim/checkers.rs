@@ -7,6 +7,7 @@
 //! has a cause, no file is left over, and all limits were kept.
 
 use crate::recording::{DirId, Recording, RecordingId, StreamId, chain, index};
+use crate::sim::clock::true_wall_at;
 use crate::sim::monitor::Broken;
 use crate::sim::rows::{Rows, StreamRows};
 use crate::sim::scenario::{Incident, RECOVERY_BOUND};
@@ -28,18 +29,31 @@ pub const GAP_TOLERANCE: Duration90k = Duration90k::from_secs(1);
 const CONNECTIONS_A_STREAM: usize = 2;
 /// Attempts to connect to a camera in a minute, for each of its streams.
 const ATTEMPTS_A_MINUTE: usize = 40;
+/// A recording starts within so much of when the camera took its first frame.
+const TIME_TOLERANCE: Duration90k = Duration90k::from_secs(5);
+/// How much older than its limit of days a recording may be: deleting goes by commits.
+const DAYS_SLACK: Duration90k = Duration90k::from_secs(200);
 /// How much longer than its limit of bytes a stream may be, in seconds of what it records.
 const RETENTION_SLACK_SECS: i64 = 200;
 
 /// What the checkers remember from one rest to the next.
 #[derive(Debug, Default)]
 pub struct Memory {
-    /// Every recording that was ever committed: the hashes of its bytes and of its chain.
-    seen: BTreeMap<RecordingId, ([u8; 16], [u8; 32])>,
-    /// Those that had been there and are no more.
-    deleted: BTreeSet<RecordingId>,
+    /// Every recording that was ever committed.
+    seen: BTreeMap<RecordingId, Seen>,
+    /// Those that had been there and are no more, and the latest time that the recorder's clock had
+    /// shown when they were missed.
+    deleted: BTreeMap<RecordingId, Wall90k>,
     /// The frames found in recordings.
     recorded: BTreeMap<StreamKey, BTreeMap<FrameId, RecordingId>>,
+}
+
+/// What is remembered of a recording: the hashes of its bytes and of its chain, and when it ended.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    data_hash: [u8; 16],
+    chain_hash: [u8; 32],
+    end: Wall90k,
 }
 
 impl Memory {
@@ -104,14 +118,14 @@ fn check_rows(
                 }
             }
             previous = Some(r);
-            if let Some((data, hash)) = memory.seen.get(&r.id) {
-                if (*data, *hash) != (r.data_hash, r.chain_hash) {
+            if let Some(seen) = memory.seen.get(&r.id) {
+                if (seen.data_hash, seen.chain_hash) != (r.data_hash, r.chain_hash) {
                     return fail(
                         "sequence-once",
                         "is another recording than before".to_owned(),
                     );
                 }
-                if memory.deleted.contains(&r.id) {
+                if memory.deleted.contains_key(&r.id) {
                     return fail("sequence-once", "is back after it was deleted".to_owned());
                 }
             }
@@ -123,7 +137,12 @@ fn check_rows(
                     identify(r, bytes, log, memory.recorded.entry(*key).or_default())?;
                 }
             }
-            memory.seen.insert(r.id, (r.data_hash, r.chain_hash));
+            let seen = Seen {
+                data_hash: r.data_hash,
+                chain_hash: r.chain_hash,
+                end: r.start + r.wall_duration,
+            };
+            memory.seen.insert(r.id, seen);
         }
         let there: BTreeSet<RecordingId> = stream.recordings.iter().map(|(_, r)| r.id).collect();
         let of_stream = memory.seen.keys().filter(|r| r.stream == *id);
@@ -137,7 +156,9 @@ fn check_rows(
                 return Err(Broken::new("oldest-first", what));
             }
         }
-        memory.deleted.extend(gone);
+        for id in gone {
+            memory.deleted.entry(id).or_insert(world.latest_wall);
+        }
     }
     Ok(())
 }
@@ -259,6 +280,7 @@ fn check_end(world: &World<'_>, rows: &Rows, memory: &Memory) -> Result<(), Brok
             check.records_again()?;
             check.acknowledged_is_kept()?;
             check.gaps_have_causes()?;
+            check.in_its_time()?;
             check.retention(memory)?;
         }
         check_connections(world, camera)?;
@@ -401,7 +423,34 @@ impl StreamCheck<'_, '_> {
         Ok(())
     }
 
-    /// Limits of bytes hold, and nothing is given up without need.
+    /// Where no clock was wrong but for being at 1970 for a while, recordings start when their first
+    /// frames were taken.
+    fn in_its_time(&self) -> Result<(), Broken> {
+        if !self.world.scenario.has_honest_clocks() {
+            return Ok(());
+        }
+        let mut first = BTreeMap::new();
+        for session in self.log.sessions.iter().filter(|s| s.strict) {
+            for frame in &session.frames {
+                if let Some(id) = self.recorded.get(&frame.id) {
+                    first.entry(*id).or_insert(frame.id);
+                }
+            }
+        }
+        for (_, r) in &self.rows.recordings {
+            let taken = first.get(&r.id).and_then(|f| self.log.taken_at(*f));
+            let (Some(taken), false) = (taken, r.clock_untrusted) else {
+                continue;
+            };
+            let off = r.start - true_wall_at(taken);
+            if off > TIME_TOLERANCE || off < -TIME_TOLERANCE {
+                return self.fail("in-its-time", format!("{} starts {off} late", r.id));
+            }
+        }
+        Ok(())
+    }
+
+    /// Limits hold, and nothing is given up without need.
     fn retention(&self, memory: &Memory) -> Result<(), Broken> {
         let plan = &self.world.scenario.cameras[self.key.0];
         let Some((_, plan)) = plan.streams().find(|(kind, _)| *kind == self.key.1) else {
@@ -420,7 +469,17 @@ impl StreamCheck<'_, '_> {
             if bytes > limit + slack {
                 return self.fail("limits", format!("{bytes} bytes kept, {limit} wanted"));
             }
-            return Ok(());
+        }
+        let now = self.world.clock.true_wall();
+        let kept_from =
+            |now: Wall90k, days: u32| now - Duration90k::from_secs(i64::from(days) * 86_400);
+        let too_old = plan.retain_days.and_then(|days| {
+            let from = kept_from(now, days) - DAYS_SLACK;
+            let ends = |r: &Recording| r.start + r.wall_duration;
+            self.rows.recordings.iter().find(|(_, r)| ends(r) < from)
+        });
+        if let Some((_, r)) = too_old {
+            return self.fail("limits", format!("{} is too old to be kept", r.id));
         }
         let disk = plan.disk;
         let squeezed = self.world.scenario.disks[disk].capacity < 16 << 20
@@ -430,9 +489,16 @@ impl StreamCheck<'_, '_> {
                 .incidents
                 .iter()
                 .any(|(_, i)| matches!(i, Incident::DiskFull { disk: d, .. } if *d == disk));
-        let deleted = memory.deleted.iter().find(|id| id.stream == self.id);
-        match deleted {
-            Some(id) if !squeezed => self.fail("limits", format!("{id} was given up without need")),
+        let limited = plan.retain_bytes.is_some() || plan.was_limited;
+        let needed = |(id, at): &(&RecordingId, &Wall90k)| {
+            let end = memory.seen.get(id).map(|seen| seen.end);
+            let from = plan.retain_days.map(|days| kept_from(**at, days));
+            id.stream == self.id && (from.is_none() || end > from)
+        };
+        match memory.deleted.iter().find(needed) {
+            Some((id, _)) if !squeezed && !limited => {
+                self.fail("limits", format!("{id} was given up without need"))
+            }
             _ => Ok(()),
         }
     }

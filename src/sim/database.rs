@@ -62,6 +62,12 @@ impl Store {
         self.waiting.iter().filter(is_flush).count()
     }
 
+    /// A change of the configuration is still to be answered.
+    pub fn awaits_configuration(&self) -> bool {
+        let mut waiting = self.waiting.iter();
+        waiting.any(|(_, r)| matches!(r, db::Request::Configure { .. }))
+    }
+
     /// The last request that failed was the recorder's first.
     pub fn refused_start(&self) -> bool {
         self.refused_start

@@ -6,6 +6,7 @@ use crate::sim::clock::BootClock;
 use crate::sim::disk::Presence;
 use crate::sim::network::{Hangup, Reach};
 use crate::sim::random::Random;
+use crate::sim::witness::StreamKey;
 use crate::simulated_camera::misbehave::{self, Kind};
 use crate::time::Monotonic;
 use std::path::PathBuf;
@@ -44,6 +45,10 @@ pub struct CameraPlan {
     pub sub: Option<StreamPlan>,
     /// What it does wrong from the beginning.
     pub flaws: Vec<misbehave::Fault>,
+    /// It is in the recorder's configuration.
+    pub configured: bool,
+    /// How many other names it was given in there.
+    pub names: u32,
 }
 
 /// One stream of a camera.
@@ -54,6 +59,11 @@ pub struct StreamPlan {
     pub sync_bytes: u32,
     pub other_bytes: u32,
     pub retain_bytes: Option<i64>,
+    /// It had a limit of bytes before.
+    pub was_limited: bool,
+    pub retain_days: Option<u32>,
+    /// It is to be recorded.
+    pub record: bool,
     pub disk: usize,
 }
 
@@ -117,12 +127,37 @@ pub enum Incident {
     ClockError { secs: i64 },
     /// The wall clock drifts from now on.
     ClockDrift { ppm: i64 },
+    /// The recorder's configuration is changed, and it is told to read it again.
+    Configure(Change),
     /// The recorder's end, and how long it is gone.
     Board {
         end: BoardEnd,
         time: Duration,
         clock: BootClock,
     },
+    /// The power fails, for hours or days.
+    LongOff { time: Duration, clock: BootClock },
+}
+
+/// A change of the configuration.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// How many bytes of a stream are kept.
+    Retain {
+        camera: usize,
+        kind: StreamKind,
+        bytes: Option<i64>,
+    },
+    /// The camera is asked by another name, which leads to it as well.
+    Url { camera: usize },
+    /// A stream is recorded, or not.
+    Record {
+        camera: usize,
+        kind: StreamKind,
+        record: bool,
+    },
+    /// A camera that was not in it is added.
+    Add { camera: usize },
 }
 
 /// How the recorder ends.
@@ -136,6 +171,21 @@ pub enum BoardEnd {
 impl Scenario {
     /// The scenario of a seed.
     pub fn new(seed: u64) -> Scenario {
+        let (mut s, last) = Scenario::unchanging(seed);
+        s.draw_changes(&mut Random::new(seed, "configuration"));
+        s.draw_days(&mut Random::new(seed, "days"));
+        s.incidents.sort_by_key(|(at, _)| *at);
+        s.set_end(last);
+        s
+    }
+
+    /// The same without what came to be drawn later: seeds that once failed keep their meaning.
+    pub fn of_old(seed: u64) -> Scenario {
+        Scenario::unchanging(seed).0
+    }
+
+    /// One whose configuration does not change, and when it is healed at the earliest.
+    fn unchanging(seed: u64) -> (Scenario, Monotonic) {
         let mut r = Random::new(seed, "scenario");
         // Most worlds have few cameras, so that many seeds are cheap.
         let cameras = r.pick(&[1, 1, 1, 2, 2, 3, 4]);
@@ -162,13 +212,14 @@ impl Scenario {
             healed: Monotonic(0),
             ends: Monotonic(0),
         };
-        s.draw_incidents(&mut r);
-        s
+        let last = s.draw_incidents(&mut r);
+        s.set_end(last);
+        (s, last)
     }
 
     /// The scenario of a seed with nothing going wrong: its cameras and disks alone.
     pub fn quiet(seed: u64, time: Duration) -> Scenario {
-        let mut s = Scenario::new(seed);
+        let mut s = Scenario::of_old(seed);
         s.incidents.clear();
         s.first_boot = BootClock::Right;
         for c in &mut s.cameras {
@@ -179,7 +230,8 @@ impl Scenario {
         s
     }
 
-    fn draw_incidents(&mut self, r: &mut Random) {
+    /// Draws what befalls the world. Returns when it is healed at the earliest.
+    fn draw_incidents(&mut self, r: &mut Random) -> Monotonic {
         let mut at = Monotonic(0) + r.millis(1_000..=60_000);
         let last = Monotonic(0) + r.millis(120_000..=400_000);
         let most = r.within(1..=12);
@@ -194,11 +246,17 @@ impl Scenario {
             self.incidents.push((at, incident));
             at = at + r.millis(0..=60_000);
         }
+        last
+    }
+
+    /// Everything is healed once all is over, and not before `last`.
+    fn set_end(&mut self, last: Monotonic) {
         let over = self.incidents.iter().map(|(at, i)| *at + i.time()).max();
         self.healed = over.unwrap_or(last).max(last) + Duration::from_millis(1);
         self.ends = self.healed + RECOVERY_BOUND + AFTERMATH;
     }
 
+    /// One of [`KINDS`] incidents.
     fn draw(&self, kind: u64, r: &mut Random) -> Incident {
         let camera = r.index(self.cameras.len());
         let disk = r.index(self.disks.len());
@@ -206,47 +264,8 @@ impl Scenario {
         let long = r.millis(1_000..=90_000);
         let time = if r.percent(60) { short } else { long };
         match kind {
-            0 => {
-                let reach = r.pick(&[Reach::Refuses, Reach::Unreachable, Reach::NeverAnswers]);
-                Incident::Reach {
-                    camera,
-                    reach,
-                    time,
-                }
-            }
-            1 => Incident::Lookup { camera, time },
-            2 => Incident::Address { camera },
-            3 => Incident::Stall { camera, time },
-            4 => {
-                let how = r.pick(&[Hangup::Close, Hangup::Reset, Hangup::MidPacket]);
-                Incident::Hangup { camera, how }
-            }
-            5 => Incident::Reboot { camera, time },
-            6 => Incident::Flaw {
-                camera,
-                flaw: flaw(r),
-                time: time * 2,
-            },
-            7 => Incident::DiskSlow {
-                disk,
-                most_ms: r.within(100..=4_000),
-                time,
-            },
-            8 => Incident::DiskFreeze { disk, time },
-            9 => Incident::DiskFull { disk, time },
-            10 => Incident::DiskFails { disk, time },
-            11 => Incident::DiskFailsNext {
-                disk,
-                operations: r.within(1..=4) as u32,
-            },
-            12 => {
-                let shows = [Presence::Missing, Presence::EmptyFolder, Presence::Stranger];
-                Incident::DiskAway {
-                    disk,
-                    shows: r.pick(&shows),
-                    time,
-                }
-            }
+            0..7 => draw_of_camera(kind, camera, time, r),
+            7..13 => draw_of_disk(kind, disk, time, r),
             13 => Incident::DatabaseSlow {
                 most_ms: r.within(100..=10_000),
                 time,
@@ -262,31 +281,148 @@ impl Scenario {
                 ppm: r.within(0..=400) as i64 - 200,
             },
             // Ends come three times as often as the others.
-            _ => {
-                let ends = [
-                    BoardEnd::PowerCut,
-                    BoardEnd::PowerCut,
-                    BoardEnd::Kill,
-                    BoardEnd::Shutdown,
-                ];
-                let clocks = [
-                    BootClock::Right,
-                    BootClock::Right,
-                    BootClock::Epoch,
-                    BootClock::Behind(r.within(1..=7_200) as i64),
-                ];
-                Incident::Board {
-                    end: r.pick(&ends),
-                    time: r.millis(500..=30_000),
-                    clock: r.pick(&clocks),
+            _ => draw_of_board(r),
+        }
+    }
+
+    /// Draws changes of the configuration, in some worlds.
+    fn draw_changes(&mut self, r: &mut Random) {
+        if !r.percent(30) {
+            return;
+        }
+        if self.cameras.len() > 1 && r.percent(40) {
+            let camera = r.index(self.cameras.len());
+            self.cameras[camera].configured = false;
+            self.change_at(r.millis(2_000..=110_000), Change::Add { camera });
+        }
+        for _ in 0..r.within(1..=4) {
+            let at = r.millis(2_000..=110_000);
+            let camera = r.index(self.cameras.len());
+            let kinds: Vec<StreamKind> = self.cameras[camera].streams().map(|(k, _)| k).collect();
+            let kind = r.pick(&kinds);
+            match r.below(3) {
+                0 => {
+                    let bytes = r.pick(&[None, Some(100_000), Some(400_000), Some(1_500_000)]);
+                    let change = Change::Retain {
+                        camera,
+                        kind,
+                        bytes,
+                    };
+                    self.change_at(at, change);
+                }
+                1 => self.change_at(at, Change::Url { camera }),
+                _ => {
+                    let record = |record| Change::Record {
+                        camera,
+                        kind,
+                        record,
+                    };
+                    let again = at + r.millis(500..=60_000);
+                    self.change_at(at, record(false));
+                    self.change_at(again, record(true));
                 }
             }
         }
     }
 
+    fn change_at(&mut self, at: Duration, change: Change) {
+        let incident = Incident::Configure(change);
+        self.incidents.push((Monotonic(0) + at, incident));
+    }
+
+    /// In some worlds streams are kept for a day or two, and the recorder is off for longer.
+    fn draw_days(&mut self, r: &mut Random) {
+        if !r.percent(12) {
+            return;
+        }
+        for camera in &mut self.cameras {
+            for stream in std::iter::once(&mut camera.main).chain(&mut camera.sub) {
+                stream.retain_days = r.pick(&[None, Some(1), Some(2)]);
+            }
+        }
+        let off = Incident::LongOff {
+            time: Duration::from_secs(r.within(20 * 3_600..=60 * 3_600)),
+            clock: r.pick(&[BootClock::Right, BootClock::Epoch]),
+        };
+        let at = Monotonic(0) + r.millis(70_000..=200_000);
+        // Nothing else starts it meanwhile: days of recording would take long.
+        let stays =
+            |(t, i): &(Monotonic, Incident)| *t < at || !matches!(i, Incident::Board { .. });
+        self.incidents.retain(stays);
+        self.incidents.push((at, off));
+    }
+
+    /// Changes the configuration. Returns the streams that this may interrupt.
+    pub fn change(&mut self, change: &Change) -> Vec<StreamKey> {
+        match *change {
+            Change::Retain {
+                camera,
+                kind,
+                bytes,
+            } => {
+                if let Some(stream) = self.cameras[camera].stream_mut(kind) {
+                    stream.was_limited |= stream.retain_bytes.is_some();
+                    stream.retain_bytes = bytes;
+                }
+                Vec::new()
+            }
+            Change::Url { camera } => {
+                self.cameras[camera].names += 1;
+                self.keys(camera)
+            }
+            Change::Record {
+                camera,
+                kind,
+                record,
+            } => {
+                if let Some(stream) = self.cameras[camera].stream_mut(kind) {
+                    stream.record = record;
+                }
+                vec![(camera, kind)]
+            }
+            Change::Add { camera } => {
+                self.cameras[camera].configured = true;
+                self.keys(camera)
+            }
+        }
+    }
+
+    /// The wall clock is right whenever it does not show 1970.
+    pub fn has_honest_clocks(&self) -> bool {
+        let is_honest = |clock: BootClock| !matches!(clock, BootClock::Behind(_));
+        let keeps_it = |incident: &Incident| match incident {
+            Incident::ClockError { secs } => *secs == 0,
+            Incident::ClockDrift { .. } => false,
+            Incident::Board { clock, .. } | Incident::LongOff { clock, .. } => is_honest(*clock),
+            _ => true,
+        };
+        is_honest(self.first_boot) && self.incidents.iter().all(|(_, i)| keeps_it(i))
+    }
+
+    /// All that there is, is to be recorded. Returns the streams that were not, or not all.
+    pub fn record_all(&mut self) -> Vec<StreamKey> {
+        let mut changed = Vec::new();
+        for (i, camera) in self.cameras.iter_mut().enumerate() {
+            let added = !std::mem::replace(&mut camera.configured, true);
+            for kind in [StreamKind::Main, StreamKind::Sub] {
+                if let Some(stream) = camera.stream_mut(kind) {
+                    let switched_on = !std::mem::replace(&mut stream.record, true);
+                    changed.extend((added || switched_on).then_some((i, kind)));
+                }
+            }
+        }
+        changed
+    }
+
+    fn keys(&self, camera: usize) -> Vec<StreamKey> {
+        let streams = self.cameras[camera].streams();
+        streams.map(|(kind, _)| (camera, kind)).collect()
+    }
+
     /// The recorder's configuration.
     pub fn config(&self) -> Config {
-        let cameras = self.cameras.iter().map(|c| c.config(&self.disks)).collect();
+        let configured = self.cameras.iter().filter(|c| c.configured);
+        let cameras = configured.map(|c| c.config(&self.disks)).collect();
         Config {
             db_dir: PathBuf::from("/var/lib/moonfire-nvr/db"),
             sample_dirs: self.disks.iter().map(|d| d.path.clone()).collect(),
@@ -322,6 +458,94 @@ fn flaw(r: &mut Random) -> misbehave::Fault {
     flaw
 }
 
+fn draw_of_camera(kind: u64, camera: usize, time: Duration, r: &mut Random) -> Incident {
+    match kind {
+        0 => {
+            let reach = r.pick(&[Reach::Refuses, Reach::Unreachable, Reach::NeverAnswers]);
+            Incident::Reach {
+                camera,
+                reach,
+                time,
+            }
+        }
+        1 => Incident::Lookup { camera, time },
+        2 => Incident::Address { camera },
+        3 => Incident::Stall { camera, time },
+        4 => {
+            let how = r.pick(&[Hangup::Close, Hangup::Reset, Hangup::MidPacket]);
+            Incident::Hangup { camera, how }
+        }
+        5 => Incident::Reboot { camera, time },
+        _ => Incident::Flaw {
+            camera,
+            flaw: flaw(r),
+            time: time * 2,
+        },
+    }
+}
+
+fn draw_of_disk(kind: u64, disk: usize, time: Duration, r: &mut Random) -> Incident {
+    match kind {
+        7 => Incident::DiskSlow {
+            disk,
+            most_ms: r.within(100..=4_000),
+            time,
+        },
+        8 => Incident::DiskFreeze { disk, time },
+        9 => Incident::DiskFull { disk, time },
+        10 => Incident::DiskFails { disk, time },
+        11 => Incident::DiskFailsNext {
+            disk,
+            operations: r.within(1..=4) as u32,
+        },
+        _ => {
+            let shows = [Presence::Missing, Presence::EmptyFolder, Presence::Stranger];
+            Incident::DiskAway {
+                disk,
+                shows: r.pick(&shows),
+                time,
+            }
+        }
+    }
+}
+
+fn draw_of_board(r: &mut Random) -> Incident {
+    let ends = [
+        BoardEnd::PowerCut,
+        BoardEnd::PowerCut,
+        BoardEnd::Kill,
+        BoardEnd::Shutdown,
+    ];
+    let clocks = [
+        BootClock::Right,
+        BootClock::Right,
+        BootClock::Epoch,
+        BootClock::Behind(r.within(1..=7_200) as i64),
+    ];
+    Incident::Board {
+        end: r.pick(&ends),
+        time: r.millis(500..=30_000),
+        clock: r.pick(&clocks),
+    }
+}
+
+impl Default for StreamPlan {
+    /// A small picture that is recorded without limits.
+    fn default() -> StreamPlan {
+        StreamPlan {
+            frame_rate: 5,
+            gop_frames: 10,
+            sync_bytes: 1_000,
+            other_bytes: 600,
+            retain_bytes: None,
+            was_limited: false,
+            retain_days: None,
+            record: true,
+            disk: 0,
+        }
+    }
+}
+
 impl CameraPlan {
     fn new(index: usize, disks: usize, r: &mut Random) -> CameraPlan {
         let main = StreamPlan {
@@ -331,6 +555,7 @@ impl CameraPlan {
             other_bytes: r.within(600..=1_500) as u32,
             retain_bytes: r.pick(&[None, Some(400_000), Some(1_500_000)]),
             disk: r.index(disks),
+            ..StreamPlan::default()
         };
         let sub = r.percent(50).then(|| StreamPlan {
             frame_rate: r.pick(&[2, 3, 5]),
@@ -339,6 +564,7 @@ impl CameraPlan {
             other_bytes: 600,
             retain_bytes: r.pick(&[None, Some(100_000)]),
             disk: r.index(disks),
+            ..StreamPlan::default()
         });
         let flaws = if r.percent(30) {
             vec![flaw(r)]
@@ -358,12 +584,29 @@ impl CameraPlan {
                 .into_iter()
                 .filter(|f| f.kind.effect() == misbehave::Effect::Nothing)
                 .collect(),
+            configured: true,
+            names: 0,
         }
     }
 
-    /// The name that resolves to it.
+    /// The name that the recorder is told.
     pub fn host(&self) -> String {
-        format!("{}.example", self.name)
+        match self.names {
+            0 => format!("{}.example", self.name),
+            n => format!("{}.{n}.example", self.name),
+        }
+    }
+
+    /// Whether a host name resolves to it.
+    pub fn is_called(&self, host: &str) -> bool {
+        host.split('.').next() == Some(&self.name) && host.ends_with(".example")
+    }
+
+    fn stream_mut(&mut self, kind: StreamKind) -> Option<&mut StreamPlan> {
+        match kind {
+            StreamKind::Main => Some(&mut self.main),
+            StreamKind::Sub => self.sub.as_mut(),
+        }
     }
 
     /// Its streams.
@@ -377,8 +620,9 @@ impl CameraPlan {
             transport: self.transport,
             retain: Retain {
                 bytes: plan.retain_bytes,
-                days: None,
+                days: plan.retain_days,
             },
+            record: plan.record,
             sample_dir: Some(disks[plan.disk].path.clone()),
             ..StreamConfig::new(&format!("rtsp://{}/{}", self.host(), kind.as_str()))
         };
@@ -408,13 +652,15 @@ impl Incident {
             | Incident::DiskFails { time, .. }
             | Incident::DiskAway { time, .. }
             | Incident::DatabaseSlow { time, .. }
+            | Incident::LongOff { time, .. }
             | Incident::Board { time, .. } => *time,
             Incident::Address { .. }
             | Incident::Hangup { .. }
             | Incident::DiskFailsNext { .. }
             | Incident::DatabaseFailsNext { .. }
             | Incident::ClockError { .. }
-            | Incident::ClockDrift { .. } => Duration::ZERO,
+            | Incident::ClockDrift { .. }
+            | Incident::Configure(_) => Duration::ZERO,
         }
     }
 }

@@ -64,6 +64,8 @@ pub struct Stop {
 pub struct StreamLog {
     /// Its pictures by how often the camera had been switched on.
     pub sources: BTreeMap<u32, Synthetic>,
+    /// When it was, and by how many parts in a million its clock runs too fast, by the same.
+    pub switched_on: BTreeMap<u32, (Monotonic, i64)>,
     pub sessions: Vec<SentSession>,
     pub troubles: Vec<Trouble>,
     /// Packets were lost on the way, so that a frame may lack NAL units at its beginning that
@@ -150,6 +152,15 @@ impl StreamLog {
     pub fn is_sync(&self, id: FrameId) -> bool {
         let source = self.sources.get(&id.power_on);
         source.is_some_and(|s| s.is_sync(id.number))
+    }
+
+    /// When the camera took a frame.
+    pub fn taken_at(&self, id: FrameId) -> Option<Monotonic> {
+        let since_90k = self.sources.get(&id.power_on)?.timestamp_90k(id.number);
+        let (switched_on, ppm) = *self.switched_on.get(&id.power_on)?;
+        let micros = since_90k * 100 / 9;
+        let micros = micros - micros * ppm / (1_000_000 + ppm);
+        Some(switched_on + Duration::from_micros(micros.unsigned_abs()))
     }
 
     /// The bytes that a frame's sample ought to have.

@@ -72,11 +72,14 @@ impl Camera {
     pub fn switch_on(&mut self, now: Monotonic, witness: &mut Witness) {
         self.off = false;
         self.power_on += 1;
+        let drift = self.flaws.iter().find(|f| f.kind == Kind::ClockDrift);
+        let ppm = drift.map_or(0, |f| f.number);
         let plan = self.plan.clone();
         let streams = plan.streams().map(|(kind, stream)| {
             let source = self.source(kind, stream);
             let log = witness.streams.entry((self.index, kind)).or_default();
             log.sources.insert(self.power_on, source.clone());
+            log.switched_on.insert(self.power_on, (now, ppm));
             StreamConfig {
                 path: kind.as_str().to_owned(),
                 source: Source::Synthetic(source),

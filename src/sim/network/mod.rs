@@ -17,7 +17,7 @@ use crate::sim::agenda::Agenda;
 use crate::sim::clock::true_wall_at;
 use crate::sim::random::Random;
 use crate::sim::scenario::CameraPlan;
-use crate::sim::witness::{FrameId, SessionRef, Witness};
+use crate::sim::witness::{FrameId, SessionRef, StreamKey, Witness};
 use crate::simulated_camera::misbehave::Fault;
 use crate::simulated_camera::{ServerOutput, ServerSession, synthetic};
 use crate::time::{Monotonic, Now};
@@ -159,6 +159,16 @@ impl Network {
         self.agenda.next()
     }
 
+    /// The connections that carry video to the recorder, and of which streams.
+    pub fn playing(&self) -> BTreeMap<ConnId, StreamKey> {
+        let stream = |c: &Conn| c.log.map(|log| log.stream);
+        let playing = self
+            .conns
+            .iter()
+            .filter_map(|(id, c)| Some((*id, stream(c)?)));
+        playing.collect()
+    }
+
     /// Connections and sockets that the recorder has open.
     pub fn open(&self) -> usize {
         self.conns.len() + self.sockets.len()
@@ -168,7 +178,7 @@ impl Network {
         if !self.lookups_used.insert(lookup) {
             self.violations.push(format!("{lookup:?} is used twice"));
         }
-        let camera = self.cameras.iter().find(|c| c.plan.host() == host);
+        let camera = self.cameras.iter().find(|c| c.plan.is_called(host));
         let (result, millis) = match (camera, host.parse::<IpAddr>()) {
             (_, Ok(address)) => (Ok(vec![address]), 0..=1),
             (Some(c), _) if c.lookup_fails_until > now => (
@@ -619,12 +629,13 @@ impl Network {
     }
 }
 
-/// Watches for the places at which frames begin in what a camera is about to send.
+/// Watches for the ends of the packets in which frames begin, in what a camera is about to send: some
+/// cameras do not mark a frame's last packet, and only the next one shows that it was.
 fn watch_for_frames(pipe: &mut Pipe, bytes: &[u8], power_on: u32) {
     let before = pipe.waiting();
     let mut at = 0;
     while let Some((place, number)) = synthetic::find_number(&bytes[at..]) {
-        pipe.mark(before + at + place, FrameId { power_on, number });
+        pipe.mark(before + bytes.len() - 1, FrameId { power_on, number });
         at += place + 1;
     }
 }

@@ -1,4 +1,7 @@
-//! Runs a scenario: the loop of virtual time, the incidents, and the recorder's lives and deaths.
+//! Runs a scenario: the loop of virtual time, and the recorder's lives and deaths. What befalls it is in
+//! [`incidents`].
+
+mod incidents;
 
 use crate::config::Config;
 use crate::db;
@@ -7,23 +10,22 @@ use crate::nvr::{Nvr, STREAM_BACKLOG_BYTES, TOTAL_BACKLOG_BYTES};
 use crate::sim::agenda::Agenda;
 use crate::sim::checkers::{self, Memory};
 use crate::sim::clock::{BootClock, Clock};
-use crate::sim::database::{self, Store};
-use crate::sim::disk::{Disks, Health};
+use crate::sim::database::Store;
+use crate::sim::disk::Disks;
 use crate::sim::helper::Helper;
 use crate::sim::monitor::{Broken, LogWatch, MAX_ACTIONS_AN_EVENT};
-use crate::sim::network::{Arrival, Network, Reach};
+use crate::sim::network::{Arrival, Network};
 use crate::sim::random::Random;
 use crate::sim::rows::Rows;
-use crate::sim::scenario::{BoardEnd, Incident, RECOVERY_BOUND, Scenario};
+use crate::sim::scenario::{Incident, Scenario};
 use crate::sim::trace::{self, Trace};
 use crate::sim::witness::{StreamKey, Witness};
-use crate::time::{Duration90k, Monotonic, Now};
+use crate::time::{Monotonic, Now, Wall90k};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// A core that was told to shut down is gone after this time.
 pub const SHUTDOWN_BOUND: Duration = Duration::from_secs(30);
-/// Frames may be lost for so long after the wall clock was stepped.
-const CLOCK_STEP_ALLOWANCE: Duration = Duration::from_secs(120);
 /// The service manager starts a recorder that gave up again after this time.
 const RESTART_AFTER: Duration = Duration::from_secs(2);
 /// So many time-outs in a row at one time mean that the core spins.
@@ -138,6 +140,10 @@ pub struct World<'a> {
     pub helper: Helper,
     pub witness: Witness,
     pub memory: Memory,
+    /// The latest time that the recorder's wall clock has shown.
+    pub latest_wall: Wall90k,
+    /// Streams that changes of the configuration not yet in force may interrupt.
+    reconfigured: BTreeSet<StreamKey>,
     trace: Trace,
     log: LogWatch,
     board: Board,
@@ -210,6 +216,8 @@ impl<'a> World<'a> {
             helper: Helper::new(seed),
             witness,
             memory: Memory::default(),
+            latest_wall: Wall90k::default(),
+            reconfigured: BTreeSet::new(),
             trace: Trace::new(tracing == Tracing::Tail, tracing == Tracing::All),
             log: LogWatch::new(scenario.cameras.len() + scenario.disks.len()),
             board: Board::Off,
@@ -305,6 +313,13 @@ impl<'a> World<'a> {
             if matches!(result, Ok(db::Reply::Flushed(_))) {
                 checkers::check_after_commit(self)?;
             }
+            if matches!(result, Ok(db::Reply::Snapshot(_))) {
+                self.deliver_and_watch(Event::Db { id, result })?;
+                if !self.store.awaits_configuration() {
+                    self.reconfigured.clear();
+                }
+                return Ok(());
+            }
             return self.deliver(Event::Db { id, result });
         }
         if let Some(done) = self.disks.poll(now) {
@@ -390,6 +405,23 @@ impl<'a> World<'a> {
         }
     }
 
+    /// Hands the core an event that may interrupt only what the configuration has changed of.
+    fn deliver_and_watch(&mut self, event: Event<'_>) -> Result<(), Broken> {
+        let before = self.network.playing();
+        self.deliver(event)?;
+        let after = self.network.playing();
+        let harmed = before
+            .iter()
+            .find(|(conn, key)| !after.contains_key(conn) && !self.reconfigured.contains(key));
+        match harmed {
+            Some((_, (camera, kind))) => {
+                let what = format!("cam{camera}/{} was dropped", kind.as_str());
+                Err(Broken::new("reload-leaves", what))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Hands the core an event and carries out what it wants done.
     fn deliver(&mut self, event: Event<'_>) -> Result<(), Broken> {
         if !matches!(event, Event::Timeout) {
@@ -400,6 +432,7 @@ impl<'a> World<'a> {
         let (Board::On(core) | Board::Stopping { core, .. }) = &mut self.board else {
             return Ok(());
         };
+        self.latest_wall = self.latest_wall.max(board_now.wall);
         core.handle(board_now, event);
         // One stream may have filled its share before it is told to stop.
         let most = TOTAL_BACKLOG_BYTES + STREAM_BACKLOG_BYTES;
@@ -537,7 +570,9 @@ impl<'a> World<'a> {
                 self.trace
                     .note(now, "incident", 0, || format!("{incident:?}"));
                 self.note_trouble(&incident);
-                if incident.time() > Duration::ZERO && !matches!(incident, Incident::Board { .. }) {
+                let ends_itself =
+                    matches!(incident, Incident::Board { .. } | Incident::LongOff { .. });
+                if incident.time() > Duration::ZERO && !ends_itself {
                     self.agenda
                         .enter(now + incident.time(), Todo::Over(incident.clone()));
                 }
@@ -551,8 +586,7 @@ impl<'a> World<'a> {
             Todo::Boot(clock) => self.boot(clock),
             Todo::Heal => {
                 self.trace.note(now, "healed", 0, String::new);
-                self.heal();
-                Ok(())
+                self.heal()
             }
             Todo::End => {
                 self.ended = true;
@@ -578,6 +612,7 @@ impl<'a> World<'a> {
             self.agenda
                 .enter(at, Todo::Incident(Incident::ClockError { secs: 0 }));
         }
+        self.reconfigured.clear();
         let core = (self.make_core)(self.config.clone(), self.random.next_u64());
         self.board = Board::On(core);
         self.deliver(Event::Timeout)
@@ -621,150 +656,6 @@ impl<'a> World<'a> {
         }
         let stray = self.check_contract();
         stray.and_then(|()| checkers::check_at_rest(self))
-    }
-
-    fn befall(&mut self, incident: Incident) -> Result<(), Broken> {
-        let now = self.clock.world();
-        match incident {
-            Incident::Reach { camera, reach, .. } => self.network.cameras[camera].reach = reach,
-            Incident::Lookup { camera, time } => {
-                self.network.cameras[camera].lookup_fails_until = now + time;
-            }
-            Incident::Address { camera } => {
-                self.network.strand(camera);
-                self.network.cameras[camera].readdress();
-            }
-            Incident::Stall { camera, time } => {
-                self.network.cameras[camera].stalled_until = now + time;
-            }
-            Incident::Hangup { camera, how } => self.network.hang_up(now, camera, how),
-            Incident::Reboot { camera, .. } => self.network.switch_off(now, camera),
-            Incident::Flaw { camera, flaw, .. } => {
-                self.network
-                    .switch_on(now, camera, vec![flaw], &mut self.witness);
-            }
-            Incident::DiskSlow { disk, most_ms, .. } => {
-                self.disks.disk_mut(disk).health.latency_ms = (0, most_ms);
-            }
-            Incident::DiskFreeze { disk, time } => {
-                self.disks.disk_mut(disk).health.frozen_until = now + time;
-            }
-            Incident::DiskFull { disk, .. } => {
-                let file_system = &mut self.disks.disk_mut(disk).file_system;
-                file_system.ballast += file_system.free();
-            }
-            Incident::DiskFails { disk, .. } => self.disks.disk_mut(disk).health.fails = true,
-            Incident::DiskFailsNext { disk, operations } => {
-                self.disks.disk_mut(disk).health.fails_next = operations;
-            }
-            Incident::DiskAway { disk, shows, .. } => self.disks.pull_out(disk, shows),
-            Incident::DatabaseSlow { most_ms, .. } => self.store.latency_ms = (1, most_ms),
-            Incident::DatabaseFailsNext { requests } => self.store.fails_next = requests,
-            Incident::ClockError { secs } => self.clock.set_error(Duration90k::from_secs(secs)),
-            Incident::ClockDrift { ppm } => self.clock.set_drift(ppm),
-            Incident::Board { end, time, clock } => match end {
-                BoardEnd::Shutdown => return self.stop(Some((time, clock))),
-                BoardEnd::PowerCut | BoardEnd::Kill => {
-                    self.crash(end == BoardEnd::PowerCut)?;
-                    self.agenda.enter(now + time, Todo::Boot(clock));
-                }
-            },
-        }
-        Ok(())
-    }
-
-    fn relieve(&mut self, incident: &Incident) {
-        let now = self.clock.world();
-        match *incident {
-            Incident::Reach { camera, .. } => {
-                self.network.cameras[camera].reach = Reach::Reachable;
-            }
-            Incident::Reboot { camera, .. } => {
-                let flaws = self.network.cameras[camera].flaws.clone();
-                self.network
-                    .switch_on(now, camera, flaws, &mut self.witness);
-            }
-            Incident::Flaw { camera, .. } => {
-                let flaws = self.scenario.cameras[camera].flaws.clone();
-                self.network
-                    .switch_on(now, camera, flaws, &mut self.witness);
-            }
-            Incident::DiskSlow { disk, .. } => {
-                self.disks.disk_mut(disk).health.latency_ms = Health::good().latency_ms;
-            }
-            Incident::DiskFull { disk, .. } => self.disks.disk_mut(disk).file_system.ballast = 0,
-            Incident::DiskFails { disk, .. } => self.disks.disk_mut(disk).health.fails = false,
-            Incident::DiskAway { disk, .. } => self.disks.put_back(disk),
-            Incident::DatabaseSlow { .. } => self.store.latency_ms = database::USUAL_LATENCY_MS,
-            // The others end by themselves.
-            _ => (),
-        }
-    }
-
-    fn heal(&mut self) {
-        let now = self.clock.world();
-        for i in 0..self.network.cameras.len() {
-            let camera = &mut self.network.cameras[i];
-            camera.reach = Reach::Reachable;
-            camera.lookup_fails_until = now;
-            camera.stalled_until = now;
-            let flaws = self.scenario.cameras[i].flaws.clone();
-            if self.network.cameras[i].off || self.network.cameras[i].flaws != flaws {
-                self.network.switch_on(now, i, flaws, &mut self.witness);
-            }
-        }
-        for i in 0..self.disks.count() {
-            self.disks.put_back(i);
-            let disk = self.disks.disk_mut(i);
-            disk.health = Health::good();
-            disk.file_system.ballast = 0;
-        }
-        self.store.latency_ms = database::USUAL_LATENCY_MS;
-        self.store.fails_next = 0;
-        self.helper.fails_one_in = 0;
-        if self.clock.error() != Duration90k::ZERO {
-            self.note_clock_step();
-        }
-        self.clock.set_drift(0);
-        self.clock.set_error(Duration90k::ZERO);
-        if matches!(self.board, Board::Off) {
-            self.agenda.retain(|t| !matches!(t, Todo::Boot(_)));
-            self.agenda.enter(now, Todo::Boot(BootClock::Right));
-        }
-    }
-
-    /// Tells the witness which streams an incident may cost frames that were delivered.
-    fn note_trouble(&mut self, incident: &Incident) {
-        let now = self.clock.world();
-        if let Incident::ClockError { .. } = incident {
-            return self.note_clock_step();
-        }
-        let disk = match *incident {
-            // The recorder's budget carries it over less than this.
-            Incident::DiskSlow { most_ms, .. } if most_ms < 500 => return,
-            Incident::DiskSlow { disk, .. }
-            | Incident::DiskFreeze { disk, .. }
-            | Incident::DiskFull { disk, .. }
-            | Incident::DiskFails { disk, .. }
-            | Incident::DiskFailsNext { disk, .. }
-            | Incident::DiskAway { disk, .. } => disk,
-            _ => return,
-        };
-        let time = incident.time() + RECOVERY_BOUND;
-        for key in self.streams_on(disk) {
-            self.witness.trouble(key, now, time);
-        }
-    }
-
-    /// A clock that was stepped back may cost a GOP, when a recording that had to begin late because
-    /// of the one before it is found to be off.
-    fn note_clock_step(&mut self) {
-        let now = self.clock.world();
-        for disk in 0..self.disks.count() {
-            for key in self.streams_on(disk) {
-                self.witness.trouble(key, now, CLOCK_STEP_ALLOWANCE);
-            }
-        }
     }
 
     /// The streams that are recorded to a disk.
