@@ -156,10 +156,15 @@ impl Outbox {
         self.operations.values().any(|p| p.dir == dir)
     }
 
-    /// Whether the answer to any disk operation is waited for.
+    /// Whether the answer to a disk operation is waited for, other than by somebody who reads.
     pub fn awaits_disk(&self) -> bool {
-        let mut pending = self.operations.values();
-        pending.any(|p| p.purpose != Purpose::Abandoned)
+        let matters = |purpose: &Purpose| {
+            !matches!(
+                purpose,
+                Purpose::Abandoned | Purpose::OpenForReading(_) | Purpose::ReadFor(_)
+            )
+        };
+        self.operations.values().any(|p| matters(&p.purpose))
     }
 
     /// How many disk operations are under way.
