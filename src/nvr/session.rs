@@ -33,7 +33,7 @@ const ADDRESSES: usize = 4;
 const REDIRECTS: u8 = 5;
 /// A connection whose video was recorded for so long was a good one: when it is lost, the camera is
 /// asked again at once. One that breaks off sooner, each time, is asked less and less often.
-pub const WELL_AFTER: Duration = Duration::from_secs(10);
+pub const WELL_AFTER: Duration = Duration::from_secs(5);
 /// How often a receiver report goes to a camera that sends by UDP; it also keeps firewalls open.
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 /// The port of an RTSP URL that names none (RFC 2326 section 3.2).
