@@ -138,7 +138,10 @@ impl Site {
     /// One with a public address, the administrator Anna, who is signed in, and Bert, who may watch.
     pub fn with_users() -> (Site, Browser, Browser) {
         let mut site = Site::new(vec![public()]);
-        site.make_user("anna", json!({ "administer": true, "configure": true }));
+        site.make_user(
+            "anna",
+            json!({ "administer": true, "configure": true, "viewLive": true }),
+        );
         site.make_user("bert", json!({ "viewVideo": true }));
         let anna = site.sign_in("anna");
         let bert = site.sign_in("bert");

@@ -67,11 +67,13 @@ impl Signals {
     }
 }
 
-/// Whether somebody may know of a signal and its states: all of them, or those that concern a camera
-/// whose recordings it may see.
+/// Whether somebody may know of a signal and its states: who sets signals up, changes this one, or may
+/// see recordings of a camera that it concerns; of all cameras, any.
 fn may_see(who: &Principal, signal: &Signal) -> bool {
     let mut cameras = signal.cameras.iter();
-    who.may(Permission::ViewRecordings, None)
+    who.may(Permission::Configure, None)
+        || may_update(who, signal)
+        || who.may(Permission::ViewRecordings, None)
         || cameras.any(|c| who.may(Permission::ViewRecordings, Some(c.uuid)))
 }
 
@@ -364,4 +366,222 @@ fn parallel(changes: &[SignalChange]) -> Value {
         "signalIds": all(|c| c.signal.0),
         "states": all(|c| c.state.into()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::client::{Browser, START, Site};
+    use super::*;
+
+    const KIND: &str = "/api/signalTypes/3b1a7d3e-40e2-4ba4-8d5b-000000000001";
+
+    fn motion() -> Value {
+        json!({ "type": { "shortName": "motion", "states": [
+            { "value": 1, "name": "still" },
+            { "value": 2, "name": "moving", "color": "red", "motion": true },
+        ]}})
+    }
+
+    fn over(base: &str, from: i64, to: i64) -> Value {
+        json!({
+            "start": { "base": base, "rel90k": from },
+            "end": { "base": base, "rel90k": to },
+        })
+    }
+
+    fn update(ids: &[i64], states: &[i64], mut span: Value) -> Value {
+        span["signalIds"] = json!(ids);
+        span["states"] = json!(states);
+        span
+    }
+
+    /// With a kind, and a signal of each of two cameras and of none: 1, 2, 3. Carl sees to the first
+    /// camera alone.
+    fn site() -> (Site, Browser, Browser, Browser) {
+        let (mut site, anna, bert) = Site::with_users();
+        site.change(&anna, "PUT", KIND, motion()).is(204);
+        let uuids: Vec<Uuid> = site.nvr.cameras.iter().map(|c| c.uuid).collect();
+        for (name, cameras) in [
+            ("first", json!({ (uuids[0].to_string()): "direct" })),
+            ("second", json!({ (uuids[1].to_string()): "indirect" })),
+            ("alarm", json!({})),
+        ] {
+            let path = format!("{KIND}/signals");
+            let body = json!({ "signal": { "shortName": name, "cameras": cameras } });
+            site.change(&anna, "POST", &path, body).is(200);
+        }
+        let carl = json!({ "user": {
+            "username": "carl",
+            "password": super::super::client::PASSWORD,
+            "cameras": [uuids[0]],
+            "permissions": { "viewVideo": true, "updateSignals": true },
+        }});
+        site.change(&anna, "POST", "/api/users/", carl).is(200);
+        let carl = site.sign_in("carl");
+        (site, anna, bert, carl)
+    }
+
+    #[test]
+    fn kinds_and_signals_are_made_and_told() {
+        let (mut site, anna, bert, carl) = site();
+        site.guards(("PUT", KIND), &motion(), &anna, Some(&bert));
+        let path = format!("{KIND}/signals");
+        let another = json!({ "signal": { "shortName": "another" } });
+        site.guards(("POST", &path), &another, &anna, Some(&bert));
+        let top = site.get(&bert, "/api/").json();
+        assert_eq!(
+            top["signalTypes"],
+            json!([{
+                "uuid": "3b1a7d3e-40e2-4ba4-8d5b-000000000001",
+                "shortName": "motion",
+                "states": [
+                    { "value": 1, "name": "still" },
+                    { "value": 2, "name": "moving", "color": "red", "motion": true },
+                ],
+            }])
+        );
+        let signals = top["signals"].as_array().unwrap();
+        assert_eq!(signals.len(), 3);
+        let camera = site.nvr.cameras[0].uuid.to_string();
+        assert_eq!(signals[0]["id"], 1);
+        assert_eq!(signals[0]["shortName"], "first");
+        assert_eq!(signals[0]["cameras"], json!({ camera: "direct" }));
+        assert_eq!(signals[0]["type"], top["signalTypes"][0]["uuid"]);
+        let told = site.get(&carl, "/api/").json();
+        assert_eq!(told["signals"], json!([signals[0]]));
+
+        let first = json!({ "signal": { "shortName": "first" } });
+        let answer = site.change(&anna, "POST", &path, first.clone());
+        answer.refuses(409, "a signal named \"first\" already");
+        let nowhere = path.replace('3', "4");
+        let answer = site.change(&anna, "POST", &nowhere, first);
+        answer.refuses(404, "no signal type");
+        let zero = json!({ "type": { "shortName": "x", "states": [{ "value": 0, "name": "x" }] } });
+        let answer = site.change(&anna, "PUT", KIND, zero);
+        answer.refuses(400, "numbered from 1 on");
+        site.get(&anna, KIND).refuses(405, "only PUT");
+
+        site.guards(("DELETE", "/api/signals/3"), &json!({}), &anna, Some(&bert));
+        site.change(&anna, "DELETE", "/api/signals/3", json!({}))
+            .is(204);
+        let left = site.get(&anna, "/api/").json()["signals"].take();
+        assert_eq!(left.as_array().unwrap().len(), 2);
+        site.change(&anna, "DELETE", "/api/signals/3", json!({}))
+            .refuses(404, "there is no signal 3");
+
+        // A recorder that starts anew knows what the database knows.
+        let before = site.get(&anna, "/api/").json();
+        site.nvr.web.signals = Signals::default();
+        site.nvr.begin_signals();
+        site.tell(crate::nvr::port::Event::Timeout);
+        let after = site.get(&anna, "/api/").json();
+        assert_eq!(after["signals"], before["signals"]);
+        assert_eq!(after["signalTypes"], before["signalTypes"]);
+    }
+
+    #[test]
+    fn states_change_over_a_span_and_are_told() {
+        let (mut site, anna, _, carl) = site();
+        let admin = json!({ "user": { "permissions": { "updateSignals": true } } });
+        site.change(&anna, "PATCH", "/api/users/1", admin).is(204);
+        let minute = 60 * 90_000;
+        let body = update(&[1, 2], &[2, 1], over("now", 0, minute));
+        let answer = site.change(&anna, "POST", "/api/signals", body);
+        assert_eq!(answer.is(200).json(), json!({ "time90k": START.0 }));
+        let body = update(&[3], &[2], over("epoch", 90_000, 180_000));
+        site.change(&anna, "POST", "/api/signals", body).is(200);
+        let all = site.get(&anna, "/api/signals").is(200).json();
+        let (now, then) = (START.0, START.0 + minute);
+        assert_eq!(
+            all,
+            json!({
+                "times90k": [90_000, 180_000, now, now, then, then],
+                "signalIds": [3, 3, 1, 2, 1, 2],
+                "states": [2, 0, 2, 1, 0, 0],
+            })
+        );
+        // The state before, then what changes; the end is no part of the span.
+        let path = format!(
+            "/api/signals?startTime90k={}&endTime90k={then}",
+            now + 90_000
+        );
+        let some = site.get(&anna, &path).json();
+        assert_eq!(
+            some,
+            json!({ "times90k": [now, now], "signalIds": [1, 2], "states": [2, 1] })
+        );
+        // Without a start it is now.
+        let mut body = update(&[1], &[1], over("now", 0, minute));
+        body.as_object_mut().unwrap().remove("start");
+        site.pass(std::time::Duration::from_secs(1));
+        site.change(&carl, "POST", "/api/signals", body).is(200);
+        let his = site.get(&carl, "/api/signals").json();
+        assert_eq!(his["signalIds"], json!([1, 1, 1]));
+        assert_eq!(
+            his["times90k"],
+            json!([now, now + 90_000, now + 90_000 + minute])
+        );
+    }
+
+    #[test]
+    fn who_may_read_and_change_states() {
+        let (mut site, anna, bert, carl) = site();
+        let body = update(&[1], &[2], over("now", 0, 90_000));
+        site.guards(("POST", "/api/signals"), &body, &carl, Some(&bert));
+        let answer = site.get(&Browser::default(), "/api/signals");
+        answer.refuses(401, "sign in first");
+        let dora = site.make_user("dora", json!({}));
+        assert!(dora > 0);
+        let body_of_dora =
+            json!({ "username": "dora", "password": super::super::client::PASSWORD });
+        let login = site.send(&anna, "POST", "/api/login", &body_of_dora.to_string());
+        let dora = Browser {
+            cookie: Some(super::super::client::cookie(&login)),
+            ..Browser::default()
+        };
+        site.get(&dora, "/api/signals").refuses(403, "you may not");
+        // Of another camera's signal, and of one that is of none.
+        for id in [2, 3] {
+            let body = update(&[1, id], &[2, 2], over("now", 0, 90_000));
+            let answer = site.change(&carl, "POST", "/api/signals", body);
+            answer.refuses(403, "you may not");
+        }
+        let none = site.get(&bert, "/api/signals").json();
+        assert_eq!(none["times90k"], json!([]));
+    }
+
+    #[test]
+    fn changes_that_nobody_understands() {
+        let (mut site, _, _, carl) = site();
+        let span = || over("now", 0, 90_000);
+        for (body, words) in [
+            (update(&[1], &[], span()), "as many states as signalIds"),
+            (update(&[1, 1], &[1, 1], span()), "must be there once"),
+            (update(&[9], &[1], span()), "there is no signal 9"),
+            (update(&[1], &[3], span()), "signal 1 has no state 3"),
+            (update(&[1], &[-1], span()), "expected u16"),
+            (
+                update(&[1], &[1], over("now", 1, 0)),
+                "ends before it starts",
+            ),
+            (
+                update(&[1], &[1], over("then", 0, 1)),
+                "unknown variant `then`",
+            ),
+            (
+                json!({ "signalIds": [1], "states": [1] }),
+                "missing field `end`",
+            ),
+        ] {
+            let answer = site.change(&carl, "POST", "/api/signals", body);
+            answer.refuses(400, words);
+        }
+        let answer = site.get(&carl, "/api/signals?startTime90k=x");
+        answer.refuses(400, "the query parameter startTime90k");
+        site.change(&carl, "PUT", "/api/signals", json!({}))
+            .refuses(405, "only GET, HEAD, POST");
+        // At the ends of time nothing overflows.
+        let body = update(&[1], &[1], over("now", i64::MIN, i64::MAX));
+        site.change(&carl, "POST", "/api/signals", body).is(200);
+    }
 }

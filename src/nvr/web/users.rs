@@ -298,3 +298,270 @@ fn whole(user: &User) -> Value {
     };
     value
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::client::{Browser, PASSWORD, Site, public};
+    use super::*;
+    use crate::config::{HttpConfig, Listen};
+
+    fn id_of(site: &mut Site, admin: &Browser, name: &str) -> i64 {
+        let list = site.get(admin, "/api/users/").json();
+        let users = list["users"].as_array().unwrap().iter();
+        let mut found = users.filter(|u| u["username"] == name);
+        found.next().unwrap()["id"].as_i64().unwrap()
+    }
+
+    fn new_user(name: &str) -> Value {
+        json!({ "user": { "username": name, "password": PASSWORD } })
+    }
+
+    #[test]
+    fn an_administrator_sees_to_users() {
+        let (mut site, anna, bert) = Site::with_users();
+        site.guards(
+            ("POST", "/api/users/"),
+            &new_user("carl"),
+            &anna,
+            Some(&bert),
+        );
+        let all = site.get(&anna, "/api/users/").is(200).json();
+        assert_eq!(all["users"].as_array().unwrap().len(), 2);
+        let camera = site.nvr.cameras[0].uuid;
+        let answer = site.change(
+            &anna,
+            "POST",
+            "/api/users/",
+            json!({ "user": {
+                "username": "carl",
+                "password": PASSWORD,
+                "preferences": { "theme": "dark" },
+                "permissions": { "viewVideo": true },
+                "cameras": [camera],
+            }}),
+        );
+        let path = format!("/api/users/{}", answer.is(200).json()["id"]);
+        let carl = site.get(&anna, &path).is(200).json();
+        assert_eq!(carl["username"], "carl");
+        assert_eq!(carl["preferences"], json!({ "theme": "dark" }));
+        assert_eq!(carl["cameras"], json!([camera]));
+        assert_eq!(carl["permissions"]["viewRecordings"], true);
+        assert_eq!(carl["permissions"]["adminUsers"], false);
+        assert_eq!(carl["disabled"], false);
+        assert_eq!(carl["hasPassword"], true);
+        assert!(!carl.to_string().contains("fake"), "{carl}");
+        // What he may counts at once, for his camera only.
+        let his = site.sign_in("carl");
+        let cameras = site.get(&his, "/api/").json()["cameras"].take();
+        assert_eq!(cameras.as_array().unwrap().len(), 1);
+
+        let change = json!({ "user": { "cameras": null, "username": "Karl" } });
+        site.guards(("PATCH", &path), &change, &anna, Some(&bert));
+        let answer = site.change(&anna, "PATCH", &path, change);
+        assert_eq!(answer.is(204).body, "");
+        let carl = site.get(&anna, &path).json();
+        assert_eq!(
+            (&carl["username"], &carl["cameras"]),
+            (&json!("Karl"), &Value::Null)
+        );
+        let cameras = site.get(&his, "/api/").json()["cameras"].take();
+        assert_eq!(cameras.as_array().unwrap().len(), 2);
+
+        site.guards(("DELETE", &path), &json!({}), &anna, Some(&bert));
+        site.change(&anna, "DELETE", &path, json!({})).is(204);
+        site.get(&his, "/api/").refuses(401, "sign in first");
+        site.get(&anna, &path).refuses(404, "there is no such user");
+    }
+
+    #[test]
+    fn reading_about_users() {
+        let (mut site, anna, bert) = Site::with_users();
+        let nobody = Browser::default();
+        let annas = format!("/api/users/{}", id_of(&mut site, &anna, "anna"));
+        let berts = format!("/api/users/{}", id_of(&mut site, &anna, "bert"));
+        for path in ["/api/users/", "/api/users", &annas, &berts] {
+            site.get(&nobody, path).refuses(401, "sign in first");
+            site.get(&anna, path).is(200);
+        }
+        site.get(&bert, "/api/users/").refuses(403, "you may not");
+        site.get(&bert, &annas).refuses(403, "you may not");
+        let own = site.get(&bert, &berts).is(200).json();
+        assert_eq!(own["username"], "bert");
+        let other = site.send(&anna, "PUT", &berts, "{}");
+        other.refuses(405, "only GET, HEAD, PATCH, DELETE");
+        let head = site.send(&anna, "HEAD", "/api/users/", "");
+        assert_eq!((head.status, &*head.body), (200, ""));
+    }
+
+    #[test]
+    fn of_oneself_one_changes_the_password_and_the_preferences() {
+        let (mut site, anna, bert) = Site::with_users();
+        let elsewhere = site.sign_in("bert");
+        let path = format!("/api/users/{}", id_of(&mut site, &anna, "bert"));
+        let preferences = json!({ "user": { "preferences": { "a": 1 } } });
+        site.guards(("PATCH", &path), &preferences, &bert, None);
+        site.change(&bert, "PATCH", &path, preferences).is(204);
+        let user = site.get(&bert, "/api/").json()["user"].take();
+        assert_eq!(user["preferences"], json!({ "a": 1 }));
+
+        for more in [
+            json!({ "username": "robert" }),
+            json!({ "permissions": { "administer": true } }),
+            json!({ "permissions": {} }),
+            json!({ "cameras": null }),
+            json!({ "disabled": false }),
+            json!({ "password": null }),
+            json!({ "password": "a new password", "disabled": false }),
+        ] {
+            let answer = site.change(&bert, "PATCH", &path, json!({ "user": more }));
+            answer.refuses(403, "you may change the password and the preferences only");
+        }
+        let annas = format!("/api/users/{}", id_of(&mut site, &anna, "anna"));
+        let body = json!({ "user": { "password": "a new password" } });
+        let answer = site.change(&bert, "PATCH", &annas, body.clone());
+        answer.refuses(403, "you may not");
+        site.change(&bert, "DELETE", &path, json!({}))
+            .refuses(403, "you may not");
+
+        // As older programs say it. Who changes it stays, all others are out.
+        let body = json!({ "update": body["user"] });
+        site.change(&bert, "PATCH", &path, body).is(204);
+        site.get(&bert, "/api/").is(200);
+        site.get(&elsewhere, "/api/").refuses(401, "sign in first");
+        let login = |site: &mut Site, password: &str| {
+            let body = json!({ "username": "bert", "password": password });
+            let browser = Browser::default();
+            let answer = site.send(&browser, "POST", "/api/login", &body.to_string());
+            answer.status
+        };
+        assert_eq!(login(&mut site, PASSWORD), 403);
+        assert_eq!(login(&mut site, "a new password"), 204);
+    }
+
+    #[test]
+    fn changes_that_are_refused_say_why() {
+        let (mut site, anna, _) = Site::with_users();
+        let annas = format!("/api/users/{}", id_of(&mut site, &anna, "anna"));
+        for (method, path, user, status, words) in [
+            (
+                "POST",
+                "/api/users/",
+                json!({ "username": "BERT" }),
+                409,
+                "that name already",
+            ),
+            (
+                "POST",
+                "/api/users/",
+                json!({ "username": " x" }),
+                400,
+                "no space at its begin",
+            ),
+            ("POST", "/api/users/", json!({}), 400, "needs a username"),
+            (
+                "POST",
+                "/api/users/",
+                json!({ "username": "x", "disabled": true }),
+                400,
+                "disabled by changing it",
+            ),
+            (
+                "POST",
+                "/api/users/",
+                json!({ "username": "x", "password": "short" }),
+                400,
+                "at least 8 characters",
+            ),
+            (
+                "POST",
+                "/api/users/",
+                json!({ "username": "x", "password": 12345678 }),
+                400,
+                "a password is a string",
+            ),
+            (
+                "POST",
+                "/api/users/",
+                json!({ "username": "x", "permissions": { "viewAll": true } }),
+                400,
+                "unknown field `viewAll`",
+            ),
+            (
+                "POST",
+                "/api/users/",
+                json!({ "username": "x", "cameras": ["front door"] }),
+                400,
+                "UUID parsing failed",
+            ),
+            (
+                "POST",
+                "/api/users/",
+                json!({ "username": "x", "preferences": [] }),
+                400,
+                "expected a map",
+            ),
+            (
+                "PATCH",
+                &annas,
+                json!({ "cameras": [] }),
+                400,
+                "an administrator cannot be restricted",
+            ),
+            (
+                "PATCH",
+                &annas,
+                json!({ "permissions": { "adminUsers": false } }),
+                409,
+                "the last administrator",
+            ),
+            (
+                "PATCH",
+                &annas,
+                json!({ "password": null }),
+                409,
+                "the last administrator",
+            ),
+            (
+                "PATCH",
+                "/api/users/99",
+                json!({ "password": PASSWORD }),
+                404,
+                "no such user",
+            ),
+        ] {
+            let answer = site.change(&anna, method, path, json!({ "user": user }));
+            answer.refuses(status, words);
+        }
+        site.change(&anna, "DELETE", &annas, json!({}))
+            .refuses(409, "the last administrator");
+        site.get(&anna, "/api/").is(200);
+        let answer = site.get(&anna, "/api/users/x");
+        answer.refuses(404, "nothing by that name");
+        site.fails = Some(crate::decoder::Error::Busy);
+        let answer = site.change(&anna, "POST", "/api/users/", new_user("x"));
+        answer.refuses(503, "passwords cannot be looked at now");
+    }
+
+    #[test]
+    fn the_owner_at_a_unix_socket_is_an_administrator() {
+        let socket = HttpConfig {
+            owner_is_administrator: true,
+            ..HttpConfig::new(Listen::Unix("/run/nvr.sock".into()))
+        };
+        let mut site = Site::new(vec![public(), socket]);
+        let by = |uid| Browser {
+            listener: 1,
+            uid: Some(uid),
+            ..Browser::default()
+        };
+        let owner = by(1000);
+        let made = site.change(&owner, "POST", "/api/users/", new_user("anna"));
+        made.is(200);
+        site.get(&owner, "/api/users/1").is(200);
+        site.get(&owner, "/api/sessions/").is(200);
+        site.get(&by(1001), "/api/users/").refuses(401, "sign in");
+        let token = json!({ "token": { "name": "x", "permissions": {} } });
+        let answer = site.change(&owner, "POST", "/api/tokens/", token);
+        answer.refuses(400, "userId");
+    }
+}
