@@ -140,14 +140,51 @@ function show(api) {
       : [element("p", "", "Name cameras in the configuration file, then reload the recorder.")]),
   );
   document.getElementById("disks").replaceChildren(...api.sampleDirs.map(diskView));
-  document.getElementById("footer").textContent =
+  document.getElementById("version").textContent =
     `${api.serverVersion} · ${time(api.now90k, api.timeZoneName)} (${api.timeZoneName})`;
+  showUser(api.user);
 }
 
-function showFailure(message) {
+let shownUser = null;
+
+/** Who is signed in; left as it is while nothing changes, as it has a button. */
+function showUser(user) {
+  const key = user ? JSON.stringify([user.name, user.session]) : "";
+  if (key === shownUser) return;
+  shownUser = key;
+  document.getElementById("user").replaceChildren(...(user ? [` · ${user.name}`, ...signOut(user)] : []));
+}
+
+/** A button that ends the session, where there is one. */
+function signOut(user) {
+  if (!user.session) return [];
+  const button = element("button", "", "Sign out");
+  button.addEventListener("click", async () => {
+    button.disabled = true;
+    const body = JSON.stringify({ csrf: user.session.csrf });
+    const headers = { "Content-Type": "application/json" };
+    const reply = await fetch("/api/logout", { method: "POST", headers, body }).catch(() => null);
+    if (reply?.ok) location.assign("/ui/login.html");
+    else showFailure("You are still signed in: the recorder did not end the session.");
+  });
+  return [button];
+}
+
+/** The recorder wants to know who asks first, or has nobody yet who may. */
+async function askWho(reply) {
+  const isJson = reply.headers.get("Content-Type") === "application/json";
+  const setup = isJson && (await reply.json()).setup === true;
+  const link = element("a", "", setup ? "Make the administrator." : "Sign in.");
+  link.href = setup ? "/ui/setup.html" : "/ui/login.html";
+  showFailure(setup ? "The recorder is new. " : "What there is to see is for those who may see it. ", link);
+  for (const id of ["cameras", "disks", "version"]) document.getElementById(id).replaceChildren();
+  showUser(null);
+}
+
+function showFailure(...message) {
   const section = document.getElementById("troubles");
   section.hidden = false;
-  section.replaceChildren(element("p", "trouble", message));
+  section.replaceChildren(element("p", "trouble", ...message));
   document.getElementById("summary").textContent = "not known";
 }
 
@@ -155,6 +192,7 @@ async function refresh() {
   try {
     const reply = await fetch("/api/", { signal: AbortSignal.timeout(5000) });
     if (reply.ok) show(await reply.json());
+    else if (reply.status === 401) await askWho(reply);
     else showFailure(await reply.text());
   } catch {
     showFailure("The recorder does not answer. What is below is what it said last; this page goes on asking.");
