@@ -1,6 +1,6 @@
 //! Reading for the API: recordings without their sample indexes, and some of the indexes.
 //!
-//! A day of one stream is about 40 pages of the database, a hundredth of what its indexes take. Each
+//! A day of one stream is about 150 KiB of the database, a twentieth of what its indexes take. Each
 //! call is bounded, so that a commit never waits long behind it.
 
 use super::{Database, Error, MAX_GAPS, MAX_INDEXES, MAX_SPANS, MAX_SUMMARIES, query, sums};
