@@ -175,9 +175,9 @@ fn what_cannot_be_had_is_told_in_a_sentence() {
         metrics.contains("moonfire_nvr_stream_recording{"),
         "{metrics}"
     );
-    assert!(metrics.contains("# TYPE moonfire_nvr_sent_bytes_total counter"));
+    assert!(metrics.contains("# TYPE moonfire_nvr_stream_lost_packets_total counter"));
     let fields = "Accept: application/openmetrics-text\r\n";
     let metrics = request(&demo.addr, "GET", "/metrics", fields).text();
-    assert!(metrics.contains("# TYPE moonfire_nvr_sent_bytes counter"));
+    assert!(metrics.contains("# TYPE moonfire_nvr_stream_lost_packets counter"));
     assert!(metrics.ends_with("# EOF\n"), "{metrics}");
 }

@@ -201,17 +201,25 @@ pub(in crate::reactor) mod faults {
         Waits(Arc<RwLock<()>>),
     }
 
-    static FAULTS: Mutex<Vec<(u64, Fault)>> = Mutex::new(Vec::new());
+    /// A file: its inode, which the next file may get, and when it was made.
+    type Identity = (u64, std::time::SystemTime);
+
+    static FAULTS: Mutex<Vec<(Identity, Fault)>> = Mutex::new(Vec::new());
+
+    fn identity(file: &File) -> io::Result<Identity> {
+        let metadata = file.metadata()?;
+        Ok((metadata.ino(), metadata.created()?))
+    }
 
     pub(in crate::reactor) fn set(file: &File, fault: Fault) {
-        let inode = file.metadata().unwrap().ino();
-        FAULTS.lock().unwrap().push((inode, fault));
+        let file = identity(file).unwrap();
+        FAULTS.lock().unwrap().push((file, fault));
     }
 
     pub(super) fn meet(file: &File) -> io::Result<()> {
-        let inode = file.metadata()?.ino();
+        let file = identity(file)?;
         let faults = FAULTS.lock().unwrap();
-        let fault = faults.iter().rev().find(|(i, _)| *i == inode);
+        let fault = faults.iter().rev().find(|(f, _)| *f == file);
         let fault = fault.map(|(_, fault)| fault.clone());
         drop(faults);
         match fault {
