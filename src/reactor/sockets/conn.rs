@@ -118,7 +118,8 @@ pub(super) const UNNAMED: ConnId = ConnId(u64::MAX);
 pub(super) struct DiskWait {
     /// Nothing is sent until the window at the queue's front is in memory.
     pub(super) waiting: bool,
-    /// It had to wait. From then on the next window is asked for while one is being sent.
+    /// It had to wait. From then on the next window is asked for while one is being sent, until it is
+    /// found in memory.
     cold: bool,
     /// The next window was asked for, and is not there.
     ahead: bool,
@@ -475,15 +476,18 @@ impl Conn {
             return;
         }
         let there = window::resident(&file.file, &window);
-        if there.is_ok_and(|bytes| bytes < window.end - window.start) {
-            self.disk.ahead = true;
-            desk.cold_reads.push_back(ColdRead {
-                reader: key,
-                ahead: true,
-                file: file.clone(),
-                range: window,
-            });
+        if there.is_ok_and(|bytes| bytes == window.end - window.start) {
+            // Asking costs more than it gains where all is in memory.
+            self.disk.cold = false;
+            return;
         }
+        self.disk.ahead = true;
+        desk.cold_reads.push_back(ColdRead {
+            reader: key,
+            ahead: true,
+            file: file.clone(),
+            range: window,
+        });
     }
 }
 
