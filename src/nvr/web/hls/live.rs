@@ -18,11 +18,12 @@ use std::sync::Arc;
 /// clock is a little off.
 const SEGMENT_AT_LEAST: Duration90k = Duration90k(135_000);
 
-/// Target durations, in seconds. One is chosen when the list is made and never changes.
-const TARGET_SECS: std::ops::RangeInclusive<u32> = 2..=10;
+/// Target durations, in seconds. One is chosen when the list is made and never changes: half as long again
+/// as the segments are then, for a camera whose GOPs become longer at night.
+const TARGET_SECS: std::ops::RangeInclusive<u32> = 4..=10;
 
 /// The same where nothing is known of the camera's GOPs yet.
-const UNKNOWN_TARGET_SECS: u32 = 4;
+const UNKNOWN_TARGET_SECS: u32 = 6;
 
 /// About how long parts are.
 const PART_AIM: Duration90k = Duration90k(27_000);
@@ -139,7 +140,7 @@ impl Live {
         let whole = trial.segments.iter().filter(|s| s.closed);
         let longest = whole.map(|s| s.duration.0).max();
         let target_secs = longest.map_or(UNKNOWN_TARGET_SECS, |d| {
-            u32::try_from((d + 89_999) / 90_000).unwrap_or(u32::MAX)
+            u32::try_from((d + d / 2 + 89_999) / 90_000).unwrap_or(u32::MAX)
         });
         let frames = ((PART_AIM.0 + frame.0 / 2) / frame.0.max(1)).max(1);
         let mut live = Live::empty(
