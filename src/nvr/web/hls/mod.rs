@@ -28,7 +28,7 @@ use crate::time::{Duration90k, Monotonic, Now, Wall90k};
 use live::{Fed, Has, Live, Of};
 use playlist::Playlist;
 pub use recorded::Recorded;
-use recorded::{CUT_SPAN, KeptCuts};
+use recorded::{CUT_SPAN, Kept};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::ops::Range;
@@ -54,7 +54,7 @@ const MAX_TOLD: usize = 64;
 #[derive(Default)]
 pub struct Hls {
     lists: BTreeMap<StreamId, Watched>,
-    cuts: KeptCuts,
+    kept: Kept,
     /// Who watches what, as the access log was told.
     told: VecDeque<(Option<IpAddr>, String, String)>,
 }
@@ -234,7 +234,7 @@ impl Nvr {
                     }
                     ask.begin(self.uncommitted(ask.stream()));
                 }
-                let request = ask.need(&mut self.web.hls.cuts);
+                let request = ask.need(&mut self.web.hls.kept);
                 Ok(request.map_or(Need::Nothing, Need::Database))
             }
             Task::Variants(variants) => Ok(self.need_of_variants(variants)),
@@ -296,10 +296,13 @@ impl Nvr {
     /// The answer, once nothing is needed any more.
     pub(super) fn finish_hls(&mut self, now: Now, task: Task) -> Answer {
         Answer::Whole(match task {
-            Task::Recorded(ask) => match ask.finish(self.at(now).wall) {
-                Ok(playlist) => playlist.response(),
-                Err(response) => *response,
-            },
+            Task::Recorded(ask) => {
+                let wall = self.at(now).wall;
+                match ask.finish(wall, &mut self.web.hls.kept) {
+                    Ok(playlist) => playlist.response(),
+                    Err(response) => *response,
+                }
+            }
             Task::Variants(mut variants) => {
                 variants.complete(|id| self.uncommitted(id));
                 match (variants.playlist(), variants.is_live()) {

@@ -41,19 +41,44 @@ const BATCH: usize = 16;
 /// forgotten.
 const MAX_KEPT: usize = 2_160;
 
+/// Beginnings of runs whose start was told while they might still move; one for each time that a camera
+/// comes back while somebody watches. Past it all are forgotten.
+const MAX_STARTS: usize = 1_000;
+
 /// Where one recording is cut.
 type Cuts = Arc<[SyncPart]>;
 
-/// Where recordings are cut, for who reads a growing playlist again and again.
+/// What is kept for who reads a growing playlist again and again.
 #[derive(Default)]
-pub struct KeptCuts(HashMap<(RecordingId, OpenId), Cuts>);
+pub struct Kept {
+    /// Where recordings are cut.
+    cuts: HashMap<(RecordingId, OpenId), Cuts>,
+    /// When the first recording of a run began, as a playlist told while it was being recorded: until it
+    /// ends that may move back, and what was told may not.
+    starts: HashMap<(RecordingId, OpenId), Wall90k>,
+}
 
-impl KeptCuts {
+impl Kept {
     fn insert(&mut self, s: &Summary, cuts: Cuts) {
-        if self.0.len() >= MAX_KEPT {
-            self.0.clear();
+        if self.cuts.len() >= MAX_KEPT {
+            self.cuts.clear();
         }
-        self.0.insert((s.id, s.open), cuts);
+        self.cuts.insert((s.id, s.open), cuts);
+    }
+
+    /// The start of a recording as it is to be told from now on.
+    fn start(&mut self, s: &Summary, grows: bool) -> Wall90k {
+        let key = (s.id, s.open);
+        if let Some(told) = self.starts.get(&key) {
+            return *told;
+        }
+        if grows && s.run_offset == 0 {
+            if self.starts.len() >= MAX_STARTS {
+                self.starts.clear();
+            }
+            self.starts.insert(key, s.start);
+        }
+        s.start
     }
 }
 
@@ -124,7 +149,7 @@ impl Recorded {
     }
 
     /// What is to be asked of the database next; `None` once all is there.
-    pub fn need(&mut self, kept: &mut KeptCuts) -> Option<db::Request> {
+    pub fn need(&mut self, kept: &mut Kept) -> Option<db::Request> {
         if !self.complete {
             return Some(db::Request::Summaries {
                 stream: self.stream,
@@ -144,7 +169,7 @@ impl Recorded {
             match self.cuts.get(&s.id.sequence) {
                 Some(cuts) if fresh.contains(&s.id.sequence) => kept.insert(s, cuts.clone()),
                 Some(_) => {}
-                None => match kept.0.get(&(s.id, s.open)) {
+                None => match kept.cuts.get(&(s.id, s.open)) {
                     Some(cuts) => {
                         self.cuts.insert(s.id.sequence, cuts.clone());
                     }
@@ -184,7 +209,7 @@ impl Recorded {
     }
 
     /// The playlist. All that [`Self::need`] named was taken; `now` is the recorder's wall time.
-    pub fn finish(mut self, now: Wall90k) -> Result<Playlist, Box<Response>> {
+    pub fn finish(mut self, now: Wall90k, kept: &mut Kept) -> Result<Playlist, Box<Response>> {
         let is_cut = self.is_cut();
         let last = self.found.iter().map(|s| s.id.sequence).max();
         // The database may have got some since.
@@ -194,6 +219,12 @@ impl Recorded {
             Some(s.id.sequence) > last && s.start < self.span.end && s.end() > self.span.start
         });
         let grows = fresh.iter().any(|u| u.growing);
+        for s in &mut self.found {
+            s.start = kept.start(s, false);
+        }
+        for u in &mut fresh {
+            u.summary.start = kept.start(&u.summary, u.growing && is_cut);
+        }
         for u in fresh.iter().filter(|_| is_cut) {
             let mut cuts = cut(u.summary.id, &u.index)?.to_vec();
             if u.growing {

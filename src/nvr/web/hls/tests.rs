@@ -1,5 +1,5 @@
 use super::live::{Fed, Has, Live, Of};
-use super::recorded::{CUT_SPAN, KeptCuts, MAX_SPAN, Recorded};
+use super::recorded::{CUT_SPAN, Kept, MAX_SPAN, Recorded};
 use super::*;
 use crate::h264::VideoSampleEntry;
 use crate::mp4::Piece;
@@ -291,7 +291,7 @@ fn recorded(
     committed: &[Summary],
     growing: Option<(Summary, Vec<u8>)>,
     now_secs: i64,
-    kept: &mut KeptCuts,
+    kept: &mut Kept,
 ) -> Result<String, Refused> {
     let at = |secs| START + Duration90k::from_secs(secs);
     let mut ask = Recorded::new(STREAM, Some(at(span_secs.start)), Some(at(span_secs.end)))?;
@@ -314,7 +314,7 @@ fn recorded(
             other => panic!("{other:?}"),
         }
     }
-    let playlist = ask.finish(at(now_secs))?;
+    let playlist = ask.finish(at(now_secs), kept)?;
     Ok(playlist.text().to_owned())
 }
 
@@ -326,7 +326,7 @@ fn minutes(n: u32) -> Vec<Summary> {
 
 #[test]
 fn a_span_is_cut_at_sync_samples() {
-    let mut kept = KeptCuts::default();
+    let mut kept = Kept::default();
     let text = recorded(65..100, &minutes(2), None, 1_000, &mut kept).unwrap();
     assert!(text.ends_with("#EXT-X-ENDLIST\n"), "{text}");
     assert_eq!(tags(&text, "PLAYLIST-TYPE"), ["VOD"]);
@@ -359,7 +359,7 @@ fn breaks_are_told() {
     let other = Arc::make_mut(&mut all[3].sample_entry);
     other.height = 720;
     all[3].sample_entry_id = 2;
-    let mut kept = KeptCuts::default();
+    let mut kept = Kept::default();
     let text = recorded(0..1_000, &all, None, 2_000, &mut kept).unwrap();
     assert_eq!(durations(&text), [6.0; 40]);
     assert_eq!(text.matches("#EXT-X-DISCONTINUITY\n").count(), 2, "{text}");
@@ -376,7 +376,7 @@ fn breaks_are_told() {
 
 #[test]
 fn a_span_that_grows_only_gets_longer() {
-    let mut kept = KeptCuts::default();
+    let mut kept = Kept::default();
     let mut before = String::new();
     let mut segments = Vec::new();
     for frames in [100, 310, 460, 1_100] {
@@ -400,8 +400,28 @@ fn a_span_that_grows_only_gets_longer() {
 }
 
 #[test]
+fn a_start_that_was_told_stays() {
+    let mut kept = Kept::default();
+    let growing = index(310, 50);
+    let mut first = summary(10, 0, 5, &growing);
+    let text = |first: &Summary, kept: &mut Kept| {
+        let grows = Some((first.clone(), growing.clone()));
+        recorded(0..900, &[], grows, 20, kept).unwrap()
+    };
+    let before = text(&first, &mut kept);
+    // An early frame shows that the run began before.
+    first.start = START + Duration90k::from_secs(4);
+    assert_eq!(text(&first, &mut kept), before);
+    assert_ne!(text(&first, &mut Kept::default()), before);
+    // So it is once the database has it.
+    let done = summary(10, 0, 4, &index(1_500, 50));
+    let text = recorded(0..900, &[done], None, 70, &mut kept).unwrap();
+    assert!(text.starts_with(&before), "{text}");
+}
+
+#[test]
 fn a_long_span_lists_whole_recordings() {
-    let mut kept = KeptCuts::default();
+    let mut kept = Kept::default();
     let day = 0..24 * 3_600;
     let growing = index(400, 50);
     let grows = (summary(13, 3, 180, &growing), growing);
@@ -420,7 +440,7 @@ fn what_is_no_span_is_refused() {
     let too_long = START + MAX_SPAN + Duration90k(1);
     assert_eq!(status(Some(START), Some(too_long)), Status::BadRequest);
     assert!(Recorded::new(STREAM, Some(START), None).is_ok());
-    let mut kept = KeptCuts::default();
+    let mut kept = Kept::default();
     let nothing = recorded(0..10, &[], None, 1_000, &mut kept);
     assert_eq!(nothing.unwrap_err().head.status, Status::NotFound);
     assert!(CUT_SPAN < MAX_SPAN);
