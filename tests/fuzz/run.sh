@@ -21,6 +21,8 @@ command -v cargo-fuzz >/dev/null || {
     exit 1
 }
 
+# What is fuzzed is what is built.
+cp ../../Cargo.lock Cargo.lock
 export RUSTC_BOOTSTRAP=1
 for target; do
     seeds=()
