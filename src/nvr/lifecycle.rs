@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::db::{self, Reply, Request, Snapshot};
 use crate::recording::recovery::{Attached, Committed};
 use crate::recording::{DirId, GapCause, Recording, StreamId};
-use crate::time::Now;
+use crate::time::{Duration90k, Now};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -294,24 +294,28 @@ impl Nvr {
             self.commit.hurry();
         }
         self.go_on_from_recovered(now, &attached.recovered);
-        for recording in attached.recovered {
-            let stream = self.streams.get(&recording.id.stream);
-            if stream.is_none_or(|s| recording.id.sequence < s.recorder.durable_next().0) {
+        for mut recording in attached.recovered {
+            let stream = self.streams.get_mut(&recording.id.stream);
+            let in_order = |s: &&mut Stream| recording.id.sequence >= s.recorder.durable_next().0;
+            let Some(stream) = stream.filter(in_order) else {
                 let message = format!(
                     "recording {} came back too late: newer ones of its stream are in another directory",
                     recording.id
                 );
                 self.out.log(Severity::Error, "left-out", message);
                 continue;
+            };
+            let of_this_start = Some(recording.open) == self.open;
+            if recording.clock_untrusted && !of_this_start {
+                stream.recorder.give_way(&mut recording);
             }
-            let of_before = recording.clock_untrusted && Some(recording.open) == self.open;
-            let moved = self.moved.filter(|_| of_before);
+            let moved = self
+                .moved
+                .filter(|_| recording.clock_untrusted && of_this_start);
             // It missed the move of the others.
             self.restamp = moved.or(self.restamp);
-            if let Some(stream) = self.streams.get_mut(&recording.id.stream) {
-                if let Some(gap) = stream.recorder.recovered(&recording, moved) {
-                    self.commit.add_gap(gap);
-                }
+            if let Some(gap) = stream.recorder.recovered(&recording, moved) {
+                self.commit.add_gap(gap);
             }
             self.commit.add_recording(id, recording);
         }
@@ -328,7 +332,12 @@ impl Nvr {
             .commit
             .next_timeout()
             .is_some_and(|t| t <= now.monotonic);
-        if !due || !self.may_commit() || self.commit.is_under_way() {
+        if !self.may_commit() || self.commit.is_under_way() {
+            return;
+        }
+        // By how much to move is known here only: a power cut before this commit would forget it.
+        let moves = || self.commit.trouble().is_none() && self.is_restamp_ready();
+        if !due && !moves() {
             return;
         }
         self.tell_gaps(now, false);
@@ -364,12 +373,20 @@ impl Nvr {
         }
     }
 
-    /// The move of what was recorded before the clock was set, once all of that is durable.
-    fn restamp_if_ready(&mut self) -> Option<crate::time::Duration90k> {
-        self.restamp?;
-        let waits = self.streams.values().any(|s| s.recorder.has_untrusted())
-            || self.dirs.values().any(SampleDirectory::has_untrusted);
-        if waits { None } else { self.restamp.take() }
+    /// What was recorded before the clock was set is to be moved, and all of that is durable.
+    fn is_restamp_ready(&self) -> bool {
+        let waits = || {
+            self.streams.values().any(|s| s.recorder.has_untrusted())
+                || self.dirs.values().any(SampleDirectory::has_untrusted)
+        };
+        self.restamp.is_some() && !waits()
+    }
+
+    fn restamp_if_ready(&mut self) -> Option<Duration90k> {
+        match self.is_restamp_ready() {
+            true => self.restamp.take(),
+            false => None,
+        }
     }
 
     /// What is to be deleted with the next commit.

@@ -225,6 +225,6 @@ mod tests {
 
     #[test]
     fn it_foretells_where_the_database_puts_what_it_moves() {
-        (0..500).for_each(foretold);
+        (0..150).for_each(foretold);
     }
 }

@@ -454,6 +454,11 @@ impl Recorder {
         if unit.discontinuity {
             return self.stop(cx, dir, GapCause::Camera, "its timestamps jumped");
         }
+        // Whatever ends the recording: what follows is not in its time any more.
+        let may_cut = unit.is_sync || entry_changed;
+        if let Some(cut) = self.cut.clone().filter(|_| may_cut) {
+            return self.stop(cx, dir, cut.cause, &cut.reason);
+        }
         if entry_changed {
             return self.finish(
                 cx,
@@ -461,9 +466,6 @@ impl Recorder {
                 Some(unit.timestamp),
                 "the video parameters changed",
             );
-        }
-        if let Some(cut) = self.cut.clone().filter(|_| unit.is_sync) {
-            return self.stop(cx, dir, cut.cause, &cut.reason);
         }
         match active.rotation.before(media, bytes, unit.len, unit.is_sync) {
             Cut::GoOn => {}
@@ -792,6 +794,12 @@ impl Recorder {
             cause: GapCause::Disk,
             detail: detail.to_owned(),
         };
+    }
+
+    /// An earlier start of the recorder made `recording` while its clock was not set, and may have moved
+    /// the ones before it since: it comes after them.
+    pub fn give_way(&self, recording: &mut Recording) {
+        recording.start = self.told.start_of(recording, Some(Duration90k::ZERO));
     }
 
     /// The directory's journal told of a recording; the gap before it is told too. `moved` is by how

@@ -32,6 +32,7 @@ struct Board {
     hanging: Option<Vec<(DbId, Request)>>,
     /// What the journal tells when a directory is attached next.
     recovers: Vec<Recording>,
+    picture_width: u16,
     frames: i64,
 }
 
@@ -67,6 +68,7 @@ impl Board {
             refuses: None,
             hanging: None,
             recovers: Vec::new(),
+            picture_width: 16,
             frames: 0,
         };
         board.tell(Event::Timeout);
@@ -189,7 +191,10 @@ impl Board {
                 len: bytes,
                 timestamp,
                 is_sync,
-                sample_entry: Some(entry()),
+                sample_entry: Some(Arc::new(VideoSampleEntry {
+                    width: self.picture_width,
+                    ..(*entry()).clone()
+                })),
                 lost_packets: 0,
                 discontinuity: false,
             };
@@ -570,6 +575,99 @@ fn all_that_comes_back_with_a_disk_is_taken() {
     board.frame(&[1], 1_000);
     let (id, ..) = board.recorder(1).in_progress().unwrap();
     assert_eq!(id.sequence, 2);
+}
+
+impl Board {
+    /// The program ends without notice and is started again; the clock shows `wall`.
+    fn restarted(self, wall: Wall90k) -> Board {
+        let mut board = Board {
+            nvr: Nvr::new(config(&[URL], 1), 2),
+            now: Now { wall, ..self.now },
+            disk: VecDeque::new(),
+            ..self
+        };
+        board.tell(Event::Timeout);
+        board.pass(0);
+        board
+    }
+}
+
+#[test]
+fn by_how_much_the_clock_was_set_is_committed_at_once() {
+    let board = Board::ready(&[URL], 1);
+    let right = board.now.wall;
+    let mut board = board.restarted(Wall90k::from_unix_secs(30));
+    board.answer_all();
+    board.no_camera();
+    board.frame(&[1], 1_000);
+    assert!(!board.nvr.clock.as_ref().unwrap().is_trusted());
+    board.now.wall = right + Duration90k::from_secs(100);
+    let flushes = board.flushes.len();
+    for _ in 0..30 {
+        board.frame(&[1], 1_000);
+        board.answer_all();
+    }
+    let moves = board.flushes.iter().map(|f| f.restamp);
+    let moves: Vec<_> = moves.skip(flushes).collect();
+    assert!(matches!(moves[..], [Some(_)]), "{moves:?}");
+}
+
+#[test]
+fn nothing_goes_on_in_the_time_of_before_the_clock_was_set() {
+    let board = Board::ready(&[URL], 1);
+    let right = board.now.wall;
+    let mut board = board.restarted(Wall90k::from_unix_secs(30));
+    board.answer_all();
+    board.no_camera();
+    board.frame(&[1], 1_000);
+    board.now.wall = right + Duration90k::from_secs(100);
+    // The picture changes with the very sync sample that begins the new run.
+    board.picture_width = 32;
+    board.frame(&[1], 1_000);
+    assert!(!board.recorder(1).has_untrusted());
+    let flushes = board.flushes.len();
+    board.tell(Event::Shutdown);
+    board.pass(10);
+    board.answer_all();
+    let recordings = board
+        .flushes
+        .iter()
+        .skip(flushes)
+        .flat_map(|f| &f.recordings);
+    let newest = recordings
+        .map(|(_, r)| r)
+        .max_by_key(|r| r.id.sequence)
+        .unwrap();
+    assert!(
+        !newest.clock_untrusted && newest.start > right,
+        "{}",
+        newest.start
+    );
+    assert_eq!(newest.run_offset, 0);
+}
+
+#[test]
+fn what_an_earlier_start_could_not_move_comes_after_what_it_did() {
+    let mut board = Board::ready(&[URL], 1);
+    board.no_camera();
+    let (open, start) = (board.nvr.open.unwrap(), board.now.wall);
+    for _ in 0..3 {
+        board.frame(&[1], 1_000);
+    }
+    board.tell(Event::Shutdown);
+    board.pass(10);
+    board.answer_all();
+    let (_, first) = board.flushes.last().unwrap().recordings[0].clone();
+    let end = first.start + first.wall_duration;
+    // Its clock was set while the disk was away.
+    let mut board = board.restarted(start + Duration90k::from_secs(60));
+    let unset = Wall90k::from_unix_secs(1_704_067_200);
+    let mut late = recording(open, 1, unset, Duration90k::from_secs(5));
+    late.clock_untrusted = true;
+    board.recovers = vec![late];
+    board.answer_all();
+    let (_, late) = board.flushes.last().unwrap().recordings[0].clone();
+    assert_eq!((late.id.sequence, late.start), (1, end));
 }
 
 #[test]

@@ -486,6 +486,10 @@ impl Network {
                     client_port,
                     bytes,
                 } => {
+                    // A camera that is gone, or has ended the connection, sends nothing by UDP either.
+                    if c.dead || c.to_recorder.end.is_some() {
+                        continue;
+                    }
                     let number = synthetic::number_of(&bytes);
                     let frame = c.log.zip(number).map(|(log, number)| {
                         (
