@@ -146,31 +146,56 @@ mod tests {
         }
     }
 
-    /// What was made before, what is made while the clock is not set, and by how much it is set then,
-    /// all by chance. What the database makes of it is what is foretold.
-    fn foretold(seed: u64) {
-        let mut r = Random::new(seed, "reached");
-        let mut database = db::memory(1).unwrap();
-        let before = snapshot(&mut database).open;
+    /// What the stream has of an earlier start.
+    struct Before {
+        at: Wall90k,
+        sequence: u32,
+        chain_hash: [u8; 32],
+        last_end: Option<Wall90k>,
+        gap_end: Option<Wall90k>,
+    }
+
+    fn before(r: &mut Random, database: &mut Database) -> Before {
+        let open = snapshot(database).open;
         let mut old = Flush::default();
         let mut at = T;
         for sequence in 0..r.below(3) as u32 {
             let length = secs(r.within(1..=90));
-            let recording = recording(before, sequence, at, length);
+            let recording = recording(open, sequence, at, length);
             old.recordings.push((DirId(1), recording));
             at = at + length + secs(r.pick(&[0, 0, 30]));
         }
         let sequence = old.recordings.len() as u32;
         let last = old.recordings.last().map(|(_, r)| r);
         let last_end = last.map(|r| r.start + r.wall_duration);
-        let mut old_gap_end = None;
-        if r.percent(30) {
-            let end = at + secs(r.within(1..=300));
-            old.gaps.push(gap(at, end, false));
-            (at, old_gap_end) = (end, Some(end));
-        }
         let chain_hash = last.map_or([0; 32], |r| r.chain_hash);
+        let gap_end = r.percent(30).then(|| at + secs(r.within(1..=300)));
+        if let Some(end) = gap_end {
+            old.gaps.push(gap(at, end, false));
+            at = end;
+        }
         database.handle(Request::Flush(Box::new(old))).unwrap();
+        Before {
+            at,
+            sequence,
+            chain_hash,
+            last_end,
+            gap_end,
+        }
+    }
+
+    /// What was made before, what is made while the clock is not set, and by how much it is set then,
+    /// all by chance. What the database makes of it is what is foretold.
+    fn foretold(seed: u64) {
+        let mut r = Random::new(seed, "reached");
+        let mut database = db::memory(1).unwrap();
+        let Before {
+            mut at,
+            sequence,
+            chain_hash,
+            last_end,
+            gap_end: old_gap_end,
+        } = before(&mut r, &mut database);
 
         let open = snapshot(&mut database).open;
         let mut reached = Reached::new(sequence, chain_hash, at, false, last_end);

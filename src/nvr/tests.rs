@@ -1,6 +1,9 @@
 //! The whole core, driven by hand: a real database in memory, disk operations that the test answers
 //! (or does not), frames put in behind the RTSP session.
 
+mod clock;
+mod database;
+
 use super::port::{DiskError, DiskReply, DiskRequest, SocketError, Space};
 use super::*;
 use crate::config::{CameraConfig, StreamConfig};
@@ -450,19 +453,6 @@ fn a_camera_is_redirected_again_after_any_number_of_failures() {
 }
 
 #[test]
-fn a_last_commit_that_fails_is_tried_again() {
-    let mut board = Board::ready(&[URL], 1);
-    board.refuses = Some(|| db::Error::Full);
-    board.tell(Event::Shutdown);
-    board.pass(10);
-    board.answer_all();
-    board.refuses = None;
-    board.pass(6_000);
-    assert!(board.flushes.last().unwrap().clean_shutdown);
-    assert!(board.actions.iter().any(|a| matches!(a, Action::Exit)));
-}
-
-#[test]
 fn the_end_waits_for_what_the_disk_was_asked_for() {
     let mut board = Board::ready(&[URL], 1);
     board.pass(1_000);
@@ -593,164 +583,6 @@ impl Board {
 }
 
 #[test]
-fn by_how_much_the_clock_was_set_is_committed_at_once() {
-    let board = Board::ready(&[URL], 1);
-    let right = board.now.wall;
-    let mut board = board.restarted(Wall90k::from_unix_secs(30));
-    board.answer_all();
-    board.no_camera();
-    board.frame(&[1], 1_000);
-    assert!(!board.nvr.clock.as_ref().unwrap().is_trusted());
-    board.now.wall = right + Duration90k::from_secs(100);
-    let flushes = board.flushes.len();
-    for _ in 0..30 {
-        board.frame(&[1], 1_000);
-        board.answer_all();
-    }
-    let moves = board.flushes.iter().map(|f| f.restamp);
-    let moves: Vec<_> = moves.skip(flushes).collect();
-    assert!(matches!(moves[..], [Some(_)]), "{moves:?}");
-}
-
-#[test]
-fn nothing_goes_on_in_the_time_of_before_the_clock_was_set() {
-    let board = Board::ready(&[URL], 1);
-    let right = board.now.wall;
-    let mut board = board.restarted(Wall90k::from_unix_secs(30));
-    board.answer_all();
-    board.no_camera();
-    board.frame(&[1], 1_000);
-    board.now.wall = right + Duration90k::from_secs(100);
-    // The picture changes with the very sync sample that begins the new run.
-    board.picture_width = 32;
-    board.frame(&[1], 1_000);
-    assert!(!board.recorder(1).has_untrusted());
-    let flushes = board.flushes.len();
-    board.tell(Event::Shutdown);
-    board.pass(10);
-    board.answer_all();
-    let recordings = board
-        .flushes
-        .iter()
-        .skip(flushes)
-        .flat_map(|f| &f.recordings);
-    let newest = recordings
-        .map(|(_, r)| r)
-        .max_by_key(|r| r.id.sequence)
-        .unwrap();
-    assert!(
-        !newest.clock_untrusted && newest.start > right,
-        "{}",
-        newest.start
-    );
-    assert_eq!(newest.run_offset, 0);
-}
-
-#[test]
-fn what_an_earlier_start_could_not_move_comes_after_what_it_did() {
-    let mut board = Board::ready(&[URL], 1);
-    board.no_camera();
-    let (open, start) = (board.nvr.open.unwrap(), board.now.wall);
-    for _ in 0..3 {
-        board.frame(&[1], 1_000);
-    }
-    board.tell(Event::Shutdown);
-    board.pass(10);
-    board.answer_all();
-    let (_, first) = board.flushes.last().unwrap().recordings[0].clone();
-    let end = first.start + first.wall_duration;
-    // Its clock was set while the disk was away.
-    let mut board = board.restarted(start + Duration90k::from_secs(60));
-    let unset = Wall90k::from_unix_secs(1_704_067_200);
-    let mut late = recording(open, 1, unset, Duration90k::from_secs(5));
-    late.clock_untrusted = true;
-    board.recovers = vec![late];
-    board.answer_all();
-    let (_, late) = board.flushes.last().unwrap().recordings[0].clone();
-    assert_eq!((late.id.sequence, late.start), (1, end));
-}
-
-#[test]
-fn a_camera_whose_clock_is_wrong_loses_no_frame() {
-    for fast in [true, false] {
-        let mut board = Board::ready(&[URL], 1);
-        board.no_camera();
-        let frames = 1_000;
-        for n in 0..frames {
-            board.pass(100);
-            let ticks = if fast { 11_000 } else { 7_000 };
-            board.sample(&[1], 100, n * ticks, n % 20 == 0);
-            board.answer_all();
-        }
-        board.tell(Event::Shutdown);
-        for _ in 0..3 {
-            board.pass(1_000);
-            board.answer_all();
-        }
-        let recordings = board.flushes.iter().flat_map(|f| &f.recordings);
-        let recordings: Vec<_> = recordings.map(|(_, r)| r).collect();
-        let samples: u32 = recordings.iter().map(|r| r.video_samples).sum();
-        assert_eq!(i64::from(samples), frames);
-        let runs = recordings.iter().filter(|r| r.run_offset == 0).count();
-        assert!(runs > 2, "{runs}");
-    }
-}
-
-#[test]
-fn a_recording_that_the_database_can_never_take_holds_up_no_other() {
-    let mut board = Board::ready(&[URL], 1);
-    board.frame(&[1], 1_000);
-    board.reload(config(&[OTHER_URL], 1));
-    for _ in 0..2 {
-        board.pass(1_000);
-        board.answer_all();
-    }
-    let id = board.nvr.commit.pending().next().unwrap().1.id;
-    assert_eq!((id.stream, id.sequence), (StreamId(1), 0));
-    board.refuses = Some(|| {
-        db::Error::DuplicateRecording(crate::recording::RecordingId {
-            stream: StreamId(1),
-            sequence: 0,
-        })
-    });
-    board.pass(60_000);
-    assert_eq!(board.flushes.last().unwrap().recordings.len(), 1);
-    assert_eq!(board.nvr.commit.pending().count(), 0);
-    board.refuses = None;
-    board.pass(6_000);
-    assert!(board.nvr.commit.trouble().is_none());
-}
-
-#[test]
-fn gaps_are_bounded_while_the_database_hangs() {
-    let mut board = Board::ready(&[URL], 1);
-    board.no_camera();
-    board.hanging = Some(Vec::new());
-    let start = board.now.wall;
-    for n in 0..6_000 {
-        board.pass(1_000);
-        let cause = [GapCause::Camera, GapCause::Network][n % 2];
-        board
-            .nvr
-            .with_stream(board.now, StreamId(1), |_, cx, rec, dir| {
-                rec.stop(cx, dir, cause, "it is gone");
-                Ok(())
-            });
-        assert!(board.recorder(1).gaps_waiting() == 0);
-    }
-    board.database_is_back();
-    board.pass(60_000);
-    let gaps = board.flushes.iter().flat_map(|f| &f.gaps);
-    let gaps: Vec<&Gap> = gaps.collect();
-    let most = board.flushes.iter().map(|f| f.gaps.len()).max();
-    assert_eq!(most, Some(super::commit::MAX_GAPS));
-    // None of the time is left out.
-    let told: i64 = gaps.iter().map(|g| (g.end - g.start).0).sum();
-    assert_eq!(told, (gaps.last().unwrap().end - gaps[0].start).0);
-    assert!(gaps[0].start <= start);
-}
-
-#[test]
 fn a_camera_that_drops_after_each_frame_is_asked_less_and_less() {
     let mut board = Board::ready(&[URL], 1);
     let (mut attempts, mut frames) = (0, 0);
@@ -783,68 +615,4 @@ fn a_camera_that_drops_after_each_frame_is_asked_less_and_less() {
     assert_eq!(frames, attempts);
     assert_eq!(board.lines("camera-lost").len(), 2);
     assert_eq!(board.lines("camera-back").len(), 1);
-}
-
-#[test]
-fn a_configuration_that_the_database_does_not_take_is_tried_again() {
-    let mut board = Board::ready(&[URL], 1);
-    board.refuses = Some(|| db::Error::Full);
-    board.reload(config(&[URL, OTHER_URL], 1));
-    board.pass(5_000);
-    board.pass(5_000);
-    assert_eq!(board.lines("configuration").len(), 1);
-    assert_eq!(board.nvr.streams.len(), 1);
-    board.refuses = None;
-    board.pass(5_000);
-    assert_eq!(board.nvr.streams.len(), 2);
-    let last = board.lines("configuration").pop().unwrap().to_owned();
-    assert_eq!(last, "the changed configuration is in force");
-
-    // One that comes while the database still begins is not lost.
-    let mut board = Board::new(Nvr::new(Config::default(), 1));
-    assert_eq!(board.nvr.phase, Phase::Running);
-    board = Board {
-        nvr: Nvr::new(config(&[URL], 1), 1),
-        hanging: Some(Vec::new()),
-        actions: VecDeque::new(),
-        ..board
-    };
-    board.tell(Event::Timeout);
-    assert_eq!(board.nvr.phase, Phase::Starting);
-    board.reload(config(&[URL, OTHER_URL], 1));
-    board.database_is_back();
-    board.pass(10);
-    assert_eq!(board.nvr.streams.len(), 2);
-}
-
-#[test]
-fn gaps_that_follow_one_another_cost_one() {
-    let mut commit = Commit::new(Monotonic(0));
-    let gap = |n: i64, detail: &str| Gap {
-        stream: StreamId(n as i32 % 2),
-        start: Wall90k(n / 2 * 100),
-        end: Wall90k(n / 2 * 100 + 100),
-        clock_untrusted: false,
-        cause: GapCause::Camera,
-        detail: detail.to_owned(),
-    };
-    (0..1_000).for_each(|n| commit.add_gap(gap(n, "away")));
-    (1_000..1_002).for_each(|n| commit.add_gap(gap(n, "refused")));
-    // With too many waiting, the reason that was first stands for what follows.
-    (1_002..100_000).for_each(|n| commit.add_gap(gap(n, &format!("{}", n / 2))));
-    let mut out = Outbox::default();
-    commit.begin(&mut out, Monotonic(0), Wall90k(0), Vec::new(), None, false);
-    let Some(Action::Db { request, .. }) = out.pop() else {
-        panic!()
-    };
-    let Request::Flush(flush) = request else {
-        panic!()
-    };
-    assert!(flush.gaps.len() <= 4_001, "{}", flush.gaps.len());
-    assert_eq!(flush.gaps[0].end, Wall90k(500 * 100));
-    for stream in [0, 1] {
-        let ours = flush.gaps.iter().filter(|g| g.stream == StreamId(stream));
-        let told: i64 = ours.map(|g| (g.end - g.start).0).sum();
-        assert_eq!(told, 50_000 * 100);
-    }
 }
