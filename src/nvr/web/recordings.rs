@@ -1,11 +1,83 @@
 //! The list of a stream's recordings as clients get it: runs of several told as one.
 
+use super::refusal;
+use super::task::Need;
+use super::uncommitted::Uncommitted;
+use crate::db::{self, After, Which};
 use crate::h264::VideoSampleEntry;
-use crate::recording::Summary;
-use crate::recording::{OpenId, RecordingId};
+use crate::http::{Response, Status};
+use crate::recording::{OpenId, RecordingId, StreamId, Summary};
 use crate::time::{Duration90k, Wall90k};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// Recordings that one list tells of at most.
+const MAX_LISTED: usize = 250_000;
+
+/// `GET .../recordings`.
+pub struct Recordings {
+    pub stream: StreamId,
+    pub span: Range<Wall90k>,
+    pub split: Option<Duration90k>,
+    pub found: Vec<Summary>,
+    pub uncommitted: Option<Vec<Uncommitted>>,
+    pub complete: bool,
+}
+
+impl Recordings {
+    pub fn need(&self) -> Need {
+        match self.complete {
+            true => Need::Nothing,
+            false => Need::Database(db::Request::Summaries {
+                stream: self.stream,
+                which: Which::Overlapping {
+                    span: self.span.clone(),
+                    after: self.found.last().map(After::from),
+                },
+                limit: db::MAX_SUMMARIES,
+            }),
+        }
+    }
+
+    pub fn take(&mut self, found: Vec<Summary>) -> Result<(), Box<Response>> {
+        self.complete = found.len() < db::MAX_SUMMARIES;
+        self.found.extend(found);
+        match self.found.len() > MAX_LISTED {
+            true => Err(refusal::too_many()),
+            false => Ok(()),
+        }
+    }
+
+    pub fn answer(self) -> Response {
+        let mut list = List::new(self.split);
+        let mut entries: BTreeMap<i64, &VideoSampleEntry> = BTreeMap::new();
+        for recording in &self.found {
+            entries.insert(recording.sample_entry_id, &recording.sample_entry);
+            list.push(Item {
+                recording,
+                uncommitted: false,
+                growing: false,
+            });
+        }
+        let last = self.found.iter().map(|s| s.id.sequence).max();
+        let uncommitted = self.uncommitted.unwrap_or_default();
+        let fresh = uncommitted.iter().filter(|u| {
+            let s = &u.summary;
+            // The database may have got it since.
+            Some(s.id.sequence) > last && s.start < self.span.end && s.end() > self.span.start
+        });
+        for u in fresh {
+            entries.insert(u.summary.sample_entry_id, &u.summary.sample_entry);
+            list.push(Item {
+                recording: &u.summary,
+                uncommitted: true,
+                growing: u.growing,
+            });
+        }
+        Response::json(Status::Ok, &list.to_json(&entries))
+    }
+}
 
 /// Recordings of one run, told as one.
 #[derive(Clone, Debug, PartialEq, Eq)]

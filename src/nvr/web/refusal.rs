@@ -69,3 +69,11 @@ pub fn helped(
         ),
     })
 }
+
+/// A list that would be too long.
+pub fn too_many() -> Box<Response> {
+    Box::new(Response::text(
+        Status::BadRequest,
+        "that is more than can be listed at once: ask for a shorter span",
+    ))
+}

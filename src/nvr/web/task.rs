@@ -2,37 +2,32 @@
 
 use super::access::{denied_response, require};
 use super::exchange::Exchange;
+use super::gaps::Gaps;
 use super::hls;
 use super::login::{self, SignIn};
 use super::picture::{self, Picture};
-use super::recordings::{Item, List};
+use super::query::Query;
+use super::recordings::Recordings;
 use super::refusal::{helped, refused_by_database};
 use super::route::{OfStream, Route};
 use super::scrub;
 use super::top_level::{self, Extras};
-use super::uncommitted::Uncommitted;
 use super::view::{self, Form, View, Wanted};
 use super::{Origin, metrics, not_found, page, require_read};
 use crate::access::{Attempt, Denied, Permission, Permissions, Principal};
-use crate::db::{self, After, Reply, StreamKind, Which};
+use crate::db::{self, Reply, StreamKind};
 use crate::decoder;
 use crate::h264::VideoSampleEntry;
 use crate::http::{Request, Response, Status};
 use crate::mp4;
 use crate::nvr::Nvr;
-use crate::recording::{DirId, Gap, RecordingId, StreamId, Summary};
-use crate::time::{Duration90k, Now, Wall90k};
+use crate::recording::{DirId, RecordingId, StreamId};
+use crate::time::{Duration90k, Now};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 use uuid::Uuid;
-
-/// Recordings that one list tells of at most.
-const MAX_LISTED: usize = 250_000;
-
-/// Gaps that one list tells of at most.
-const MAX_LISTED_GAPS: usize = 50_000;
 
 /// What a request is about, and how far its answer has got.
 pub enum Task {
@@ -104,24 +99,6 @@ pub struct TopLevel {
     who: Principal,
 }
 
-/// `GET .../recordings`.
-pub struct Recordings {
-    stream: StreamId,
-    span: Range<Wall90k>,
-    split: Option<Duration90k>,
-    found: Vec<Summary>,
-    uncommitted: Option<Vec<Uncommitted>>,
-    complete: bool,
-}
-
-/// `GET .../gaps`.
-pub struct Gaps {
-    stream: StreamId,
-    span: Range<Wall90k>,
-    found: Vec<Gap>,
-    complete: bool,
-}
-
 /// `GET .../view.mp4` and `view.m4s`.
 pub struct ViewTask {
     wanted: Wanted,
@@ -138,93 +115,6 @@ enum ViewState {
 }
 
 type Refused = Box<Response>;
-
-/// The query's parameters that this interface knows.
-#[derive(Default)]
-struct Query {
-    days: bool,
-    camera_configs: bool,
-    start: Option<Wall90k>,
-    end: Option<Wall90k>,
-    split: Option<Duration90k>,
-    parts: Vec<String>,
-    subtitles: bool,
-    file_name: Option<String>,
-    time: Option<Wall90k>,
-    width: Option<u32>,
-    every: Option<Duration90k>,
-    samples: Option<Range<u32>>,
-    decode_time: u64,
-    hls: hls::Place,
-}
-
-impl Query {
-    fn of(request: &Request) -> Result<Query, Refused> {
-        let mut q = Query::default();
-        for (name, value) in request.query_pairs() {
-            let number = || {
-                value
-                    .parse::<i64>()
-                    .map_err(|_| malformed(&name, "is a whole number of 1/90,000 s"))
-            };
-            let flag = || match &*value {
-                "true" => Ok(true),
-                "false" => Ok(false),
-                _ => Err(malformed(&name, "is true or false")),
-            };
-            match &*name {
-                "days" => q.days = flag()?,
-                "cameraConfigs" => q.camera_configs = flag()?,
-                "ts" => q.subtitles = flag()?,
-                "startTime90k" => q.start = Some(Wall90k(number()?)),
-                "endTime90k" => q.end = Some(Wall90k(number()?)),
-                "split90k" => {
-                    q.split = Some(Duration90k(number()?)).filter(|d| d.0 > 0);
-                    if q.split.is_none() {
-                        return Err(malformed(&name, "is above 0"));
-                    }
-                }
-                "every90k" => q.every = Some(Duration90k(number()?)),
-                "time90k" => q.time = Some(Wall90k(number()?)),
-                "width" => {
-                    let width = value.parse().ok().filter(|w| *w > 0);
-                    q.width = Some(width.ok_or_else(|| malformed(&name, "is pixels"))?);
-                }
-                "samples" => {
-                    let samples = hls::positions(&value);
-                    q.samples = Some(samples.ok_or_else(|| malformed(&name, "is FIRST-END"))?);
-                }
-                "decodeTime90k" => {
-                    q.decode_time =
-                        u64::try_from(number()?).map_err(|_| malformed(&name, "is not below 0"))?;
-                }
-                "_HLS_msn" | "segment" => q.hls.segment = Some(count(&name, &value)?),
-                "_HLS_part" | "part" => q.hls.part = Some(count(&name, &value)?),
-                "s" => q.parts.push(value.into_owned()),
-                "filename" => q.file_name = Some(value.into_owned()),
-                _ => {}
-            }
-        }
-        Ok(q)
-    }
-
-    fn span(&self) -> Range<Wall90k> {
-        self.start.unwrap_or(Wall90k(i64::MIN))..self.end.unwrap_or(Wall90k(i64::MAX))
-    }
-}
-
-fn count(name: &str, value: &str) -> Result<u64, Refused> {
-    let digits = value.bytes().all(|b| b.is_ascii_digit());
-    let number = digits.then(|| value.parse().ok()).flatten();
-    number.ok_or_else(|| malformed(name, "is a number from 0 on"))
-}
-
-fn malformed(name: &str, what: &str) -> Refused {
-    Box::new(Response::text(
-        Status::BadRequest,
-        &format!("the query parameter {name} {what}"),
-    ))
-}
 
 impl Nvr {
     /// What a request is about, if it may be asked.
@@ -636,106 +526,6 @@ impl Task {
             (Task::Exchange(exchange), Came::Helper(result)) => exchange.take_help(helped(result)?),
             _ => Ok(()),
         }
-    }
-}
-
-impl Recordings {
-    fn need(&self) -> Need {
-        match self.complete {
-            true => Need::Nothing,
-            false => Need::Database(db::Request::Summaries {
-                stream: self.stream,
-                which: Which::Overlapping {
-                    span: self.span.clone(),
-                    after: self.found.last().map(After::from),
-                },
-                limit: db::MAX_SUMMARIES,
-            }),
-        }
-    }
-
-    fn take(&mut self, found: Vec<Summary>) -> Result<(), Refused> {
-        self.complete = found.len() < db::MAX_SUMMARIES;
-        self.found.extend(found);
-        match self.found.len() > MAX_LISTED {
-            true => Err(too_many()),
-            false => Ok(()),
-        }
-    }
-
-    fn answer(self) -> Response {
-        let mut list = List::new(self.split);
-        let mut entries: BTreeMap<i64, &VideoSampleEntry> = BTreeMap::new();
-        for recording in &self.found {
-            entries.insert(recording.sample_entry_id, &recording.sample_entry);
-            list.push(Item {
-                recording,
-                uncommitted: false,
-                growing: false,
-            });
-        }
-        let last = self.found.iter().map(|s| s.id.sequence).max();
-        let uncommitted = self.uncommitted.unwrap_or_default();
-        let fresh = uncommitted.iter().filter(|u| {
-            let s = &u.summary;
-            // The database may have got it since.
-            Some(s.id.sequence) > last && s.start < self.span.end && s.end() > self.span.start
-        });
-        for u in fresh {
-            entries.insert(u.summary.sample_entry_id, &u.summary.sample_entry);
-            list.push(Item {
-                recording: &u.summary,
-                uncommitted: true,
-                growing: u.growing,
-            });
-        }
-        Response::json(Status::Ok, &list.to_json(&entries))
-    }
-}
-
-fn too_many() -> Refused {
-    Box::new(Response::text(
-        Status::BadRequest,
-        "that is more than can be listed at once: ask for a shorter span",
-    ))
-}
-
-impl Gaps {
-    fn need(&self) -> Need {
-        let start = self.found.last().map_or(self.span.start, |g| g.end);
-        match self.complete {
-            true => Need::Nothing,
-            false => Need::Database(db::Request::Gaps {
-                stream: self.stream,
-                span: start..self.span.end,
-                limit: db::MAX_GAPS,
-            }),
-        }
-    }
-
-    fn take(&mut self, found: Vec<Gap>) -> Result<(), Refused> {
-        self.complete = found.len() < db::MAX_GAPS;
-        self.found.extend(found);
-        match self.found.len() > MAX_LISTED_GAPS {
-            true => Err(too_many()),
-            false => Ok(()),
-        }
-    }
-
-    fn answer(self) -> Response {
-        let gaps: Vec<Value> = self
-            .found
-            .iter()
-            .map(|g| {
-                json!({
-                    "startTime90k": g.start.0,
-                    "endTime90k": g.end.0,
-                    "cause": g.cause.as_str(),
-                    "detail": g.detail,
-                })
-            })
-            .collect();
-        Response::json(Status::Ok, &json!({ "gaps": gaps }))
     }
 }
 
