@@ -10,9 +10,9 @@ BUILD_PACKAGES=(build-essential ca-certificates pkg-config)
 # The simulated camera's pictures; a headless build goes without.
 FFMPEG_PACKAGES=(libavcodec-dev libavformat-dev libavutil-dev libclang-dev libswscale-dev)
 TEST_PACKAGES=(
-    ffmpeg gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-bad gstreamer1.0-plugins-base
-    gstreamer1.0-plugins-good gstreamer1.0-plugins-ugly gstreamer1.0-tools python3
-    python3-gi rsyslog shellcheck
+    chromium chromium-driver curl ffmpeg gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-bad
+    gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-ugly gstreamer1.0-tools
+    jq python3 python3-gi rsyslog shellcheck
 )
 
 PREFIX=/usr/local

@@ -35,18 +35,62 @@ impl Reply {
 
 /// Asks with further header lines, each with its line end.
 pub fn request(addr: &str, method: &str, target: &str, fields: &str) -> Reply {
-    let mut socket = TcpStream::connect(addr).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    let request =
+    exchange(addr, method, target, fields, &[]).unwrap()
+}
+
+/// Asks with a body of JSON.
+pub fn send(addr: &str, method: &str, target: &str, body: &[u8]) -> Reply {
+    let fields = format!(
+        "Content-Type: application/json\r\nContent-Length: {}\r\n",
+        body.len()
+    );
+    exchange(addr, method, target, &fields, body).unwrap()
+}
+
+/// Asks somebody who may not be there any more.
+pub fn try_send(addr: &str, method: &str, target: &str) {
+    let _ = exchange(addr, method, target, "", &[]);
+}
+
+fn exchange(
+    addr: &str,
+    method: &str,
+    target: &str,
+    fields: &str,
+    body: &[u8],
+) -> std::io::Result<Reply> {
+    let mut socket = TcpStream::connect(addr)?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    let head =
         format!("{method} {target} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n{fields}\r\n");
-    socket.write_all(request.as_bytes()).unwrap();
-    let mut reply = Vec::new();
-    socket.read_to_end(&mut reply).unwrap();
-    let end = reply.windows(4).position(|w| w == b"\r\n\r\n").unwrap();
+    socket.write_all(&[head.as_bytes(), body].concat())?;
+    // To its end, or to the connection's: not everybody closes it when asked to.
+    let (mut reply, mut buf) = (Vec::new(), vec![0; 1 << 16]);
+    let mut end = None;
+    loop {
+        let n = socket.read(&mut buf)?;
+        reply.extend_from_slice(&buf[..n]);
+        end = end.or_else(|| reply.windows(4).position(|w| w == b"\r\n\r\n"));
+        let got = end.map(|end| reply.len() - end - 4);
+        let len = end.and_then(|end| body_len(&reply[..end]));
+        if n == 0 || (len.is_some() && got >= len) {
+            break;
+        }
+    }
+    let end = end.expect("a head");
     let head = String::from_utf8(reply[..end].to_vec()).unwrap();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    let body = reply[end + 4..].to_vec();
-    Reply { status, head, body }
+    let body = reply.split_off(end + 4);
+    Ok(Reply { status, head, body })
+}
+
+fn body_len(head: &[u8]) -> Option<usize> {
+    let head = std::str::from_utf8(head).unwrap();
+    head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        let is_it = name.eq_ignore_ascii_case("content-length");
+        is_it.then(|| value.trim().parse().unwrap())
+    })
 }
 
 pub fn get(addr: &str, target: &str) -> Reply {
