@@ -1,6 +1,8 @@
 //! The binary with its simulated cameras, one for each test.
 
 use crate::client::{PATIENCE, get};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -15,12 +17,23 @@ pub struct Demo {
     pub addr: String,
     /// It ends when nobody listens any more.
     _stdout: BufReader<ChildStdout>,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Demo {
     pub fn start() -> Demo {
-        let dir = tempfile::tempdir().unwrap();
+        Demo::start_in(tempfile::tempdir().unwrap())
+    }
+
+    /// Ends in good order, and goes on with what was recorded.
+    pub fn restart(mut self) -> Demo {
+        kill(Pid::from_raw(self.child.id() as i32), Signal::SIGINT).unwrap();
+        assert!(self.child.wait().unwrap().success());
+        let next = tempfile::tempdir().unwrap();
+        Demo::start_in(std::mem::replace(&mut self.dir, next))
+    }
+
+    fn start_in(dir: tempfile::TempDir) -> Demo {
         let mut child = Command::new(env!("CARGO_BIN_EXE_moonfire-nvr"))
             .args(["demo", "--listen", "127.0.0.1:0", "--dir"])
             .arg(dir.path().join("demo"))
@@ -39,8 +52,13 @@ impl Demo {
             child,
             addr: addr.to_owned(),
             _stdout: stdout,
-            _dir: dir,
+            dir,
         }
+    }
+
+    /// Its configuration, for other commands.
+    pub fn config(&self) -> std::path::PathBuf {
+        self.dir.path().join("demo/moonfire-nvr.toml")
     }
 
     pub fn get(&self, target: &str) -> crate::client::Reply {
@@ -61,6 +79,16 @@ impl Demo {
             (whole >= seconds * 90_000).then_some(())
         });
         base
+    }
+
+    /// Waits until something of a recording that is not committed can be read.
+    pub fn growing(&self, camera: usize, kind: &str) {
+        let base = self.stream(camera, kind, 0);
+        wait(|| {
+            let list = self.get(&format!("{base}/recordings")).json();
+            let rows = list["recordings"].as_array()?;
+            rows.iter().any(|r| r["growing"] == true).then_some(())
+        });
     }
 }
 

@@ -7,6 +7,7 @@ mod browser;
 mod client;
 mod daemon;
 mod files;
+mod guide;
 mod hls;
 mod live;
 mod pictures;
