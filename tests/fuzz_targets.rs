@@ -45,6 +45,7 @@ targets! {
     journal "fuzz/fuzz_targets/journal.rs" None;
     index "fuzz/fuzz_targets/index.rs" None;
     http "fuzz/fuzz_targets/http.rs" None;
+    mp4 "fuzz/fuzz_targets/mp4.rs" None;
 }
 
 /// How many inputs of noise, and the longest.

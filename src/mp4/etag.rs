@@ -6,7 +6,7 @@ use crate::recording::Summary;
 use xxhash_rust::xxh3::Xxh3;
 
 /// To be counted up with each change to what bytes the same segments give.
-const FORMAT_VERSION: u64 = 1;
+const FORMAT_VERSION: u64 = 2;
 
 /// Makes a tag. What goes in is told in an order and number that follow from what went in before.
 pub(super) struct Hasher(Box<Xxh3>);

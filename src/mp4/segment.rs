@@ -85,7 +85,8 @@ fn presentation_duration(s: &Summary) -> Option<i64> {
 /// All that the boxes need of a segment, of constant size.
 ///
 /// Times are in 90 kHz units from the decoding time of the segment's first sample. Composition
-/// times are counted so that the recording's first sample has the same as its decoding time.
+/// times are counted so that this sample has the same as its decoding time, whatever the first
+/// sample of the recording has: nothing that is shown comes ahead of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Layout {
     /// The position of the first sample in the recording, in decoding order.
@@ -114,6 +115,9 @@ struct Gathered {
     samples: u32,
     sync_samples: u32,
     start: i64,
+    /// The first one's composition time in the recording, and its composition offset in the index.
+    origin: i64,
+    base_offset: i32,
     bytes_start: u32,
     bytes_end: u32,
     last_decode: i64,
@@ -129,19 +133,23 @@ struct Gathered {
 }
 
 impl Gathered {
-    /// Nothing yet; `s` will be the first, at `position` in the recording.
-    fn new(position: u32, s: &Sample) -> Gathered {
+    /// Nothing yet; `s` will be the first, at `position` and presented at `composition` in the recording.
+    fn new(position: u32, s: &Sample, composition: i64) -> Gathered {
         Gathered {
             first: position,
             start: s.media_start_90k,
+            origin: composition,
+            base_offset: s.composition_offset_90k,
             bytes_start: s.offset,
             last_composition: i64::MIN,
             ..Gathered::default()
         }
     }
 
-    /// Takes in the next sample; `offset` is its composition offset.
-    fn add(&mut self, s: &Sample, offset: i32) {
+    /// Takes in the next sample, presented at `composition` in the recording; `None` if its composition
+    /// offset is too far from the first one's to be told.
+    fn add(&mut self, s: &Sample, composition: i64) -> Option<()> {
+        let offset = s.composition_offset_90k.checked_sub(self.base_offset)?;
         if self.samples > 0 && self.run_duration != Some(self.last_duration) {
             self.duration_runs += 1;
             self.run_duration = Some(self.last_duration);
@@ -154,11 +162,10 @@ impl Gathered {
         self.bytes_end = s.offset + s.bytes;
         self.last_decode = s.media_start_90k;
         self.last_duration = i64::from(s.duration_90k);
-        self.last_composition = self
-            .last_composition
-            .max(s.media_start_90k + i64::from(offset));
+        self.last_composition = self.last_composition.max(composition);
         self.last_offset = offset;
         self.reordered |= offset != 0;
+        Some(())
     }
 }
 
@@ -219,26 +226,26 @@ impl Layout {
         for (sample, position) in index::samples(index).zip(0..) {
             let s = sample.map_err(|e| refuse(e.to_string()))?;
             if position == 0 {
-                base_offset = s.composition_offset_90k;
+                base_offset = i64::from(s.composition_offset_90k);
             }
-            let Some(offset) = s.composition_offset_90k.checked_sub(base_offset) else {
-                return Err(refuse(format!("sample {position}: mad composition offset")));
-            };
-            let composition = s.media_start_90k + i64::from(offset);
+            let offset = i64::from(s.composition_offset_90k) - base_offset;
+            let composition = s.media_start_90k + offset;
             let beyond = composition >= wanted.end;
             if s.is_sync && beyond {
                 break; // What follows a sync sample is presented after it.
             }
             let before = s.is_sync && composition <= wanted.start;
             if position == 0 || (before && wanted.start > 0) {
-                all = Gathered::new(position, &s);
+                all = Gathered::new(position, &s, composition);
             }
             if !beyond {
                 shown = None;
             } else if shown.is_none() {
                 shown = Some(all);
             }
-            all.add(&s, offset);
+            if all.add(&s, composition).is_none() {
+                return Err(refuse(format!("sample {position}: mad composition offset")));
+            }
         }
         // The last sample may be presented for no time at all; it is shown nevertheless.
         let end = (all.last_decode + all.last_duration).max(all.last_composition + 1);
@@ -260,8 +267,8 @@ impl Layout {
     fn of(g: &Gathered, shown: Range<i64>) -> Option<Layout> {
         // The next segment begins where this one ends. It must come after each sample's composition
         // time, also of those that are there only because samples shown refer to them.
-        let media_duration = (shown.end - g.start)
-            .max(g.last_composition - g.start + 1)
+        let media_duration = (shown.end - g.origin)
+            .max(g.last_composition - g.origin + 1)
             .max(g.last_decode - g.start + 1);
         let last_duration = g.start + media_duration - g.last_decode;
         let differs = g.run_duration != Some(last_duration);
@@ -270,7 +277,7 @@ impl Layout {
             samples: g.samples,
             sync_samples: g.sync_samples,
             bytes: g.bytes_start..g.bytes_end,
-            shown: shown.start - g.start..shown.end - g.start,
+            shown: shown.start - g.origin..shown.end - g.origin,
             media_duration: u32::try_from(media_duration).ok()?, // As above.
             duration_runs: g.duration_runs + u32::from(differs),
             offset_runs: g.offset_runs,

@@ -107,13 +107,11 @@ impl Chosen {
         let (mut left, mut sync_samples) = (self.samples, 0);
         for (sample, position) in index::samples(index).zip(0..) {
             let s = sample.map_err(|_| Disagrees)?;
-            if position == 0 {
-                base_offset = s.composition_offset_90k;
-            }
             if position < self.first {
                 continue;
             }
             if position == self.first {
+                base_offset = s.composition_offset_90k;
                 start = s.media_start_90k;
                 if s.offset != self.bytes.start {
                     return Err(Disagrees);

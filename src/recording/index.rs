@@ -135,7 +135,8 @@ pub struct Reordering {
     pub presentation_duration_90k: i64,
 }
 
-/// Decodes the whole index; `None` if it has no samples.
+/// Decodes the whole index; `None` if it has no samples, or composition offsets so far from the first
+/// one's that no file could tell them.
 pub fn sums(index: &[u8]) -> Result<Option<Sums>, IndexError> {
     let mut samples = samples(index);
     let Some(first) = samples.next().transpose()? else {
@@ -155,6 +156,9 @@ pub fn sums(index: &[u8]) -> Result<Option<Sums>, IndexError> {
         }
         offset_runs += u32::from(s.composition_offset_90k != last.composition_offset_90k);
         let offset = i64::from(s.composition_offset_90k) - base;
+        if i32::try_from(offset).is_err() {
+            return Ok(None);
+        }
         reordered |= offset != 0;
         last_presented = last_presented.max(s.media_start_90k + offset);
         last = s;

@@ -71,6 +71,55 @@ fn reordered_samples_have_signed_offsets() {
     assert_eq!(offsets, [0, 10, -10]);
 }
 
+/// Each sync sample's offset may be another: a camera that changes how it reorders, or loses its clock.
+#[test]
+fn a_span_begins_with_a_sync_sample_presented_earlier_than_the_first_one() {
+    let r = recording_of(
+        0,
+        &[
+            (10, 5, 20, true),
+            (10, 5, 20, false),
+            (10, 5, 5, true), // Decoded at 20, presented at 5.
+            (10, 5, 15, false),
+        ],
+    );
+    let whole = whole(&r);
+    let early = segment(&r, 12..i64::MAX);
+    let file = File::media_segment(std::slice::from_ref(&early), 0).unwrap();
+    let bytes = read(&[&r], &file);
+    let trun = numbers(&bytes, b"trun", 8);
+    let offsets: Vec<i32> = trun.chunks(4).map(|s| s[3] as i32).collect();
+    assert_eq!(offsets, [0, 10]);
+    assert_eq!(file.leading_duration(), Duration90k(7));
+    assert_eq!(file.duration(), Duration90k(28));
+    // Behind another, its times come after all of that one's.
+    let file = File::movie(&[whole, early], None).unwrap();
+    let head = head(&[&r], &file);
+    let elst = content(&head, b"elst");
+    let times: Vec<u64> = [8, 16, 28, 36]
+        .iter()
+        .map(|&at| u64::from_be_bytes(elst[at..at + 8].try_into().unwrap()))
+        .collect();
+    assert_eq!(times, [40, 0, 28, 40 + 7]);
+}
+
+#[test]
+fn offsets_that_no_file_can_tell_are_refused_before_it_is_promised() {
+    let r = recording_of(
+        4,
+        &[
+            (10, 5, i32::MIN, true),
+            (10, 5, 1, false),
+            (10, 5, i32::MIN, true),
+        ],
+    );
+    let mut whole = segment(&r, 0..i64::MAX);
+    assert!(whole.needs_index());
+    whole.index = Some(r.index.clone().into());
+    let told = File::movie(&[whole], None).unwrap_err().to_string();
+    assert_eq!(told, "recording 1/4: sample 1: mad composition offset");
+}
+
 #[test]
 fn one_media_segment_has_one_sample_entry() {
     let a = recording(0, 2, &[(10, 5)]);
