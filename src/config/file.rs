@@ -116,7 +116,10 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
     };
     let mut problems = reader.problems;
     if problems.is_empty() {
-        return Ok(config);
+        return Ok(Config {
+            file: Some(path.to_owned()),
+            ..config
+        });
     }
     problems.sort_by_key(|p| p.at);
     problems.truncate(MAX_PROBLEMS);
@@ -183,6 +186,7 @@ impl Reader<'_> {
         }
         let cameras = self.cameras(&top, &sample_dirs);
         Config {
+            file: None,
             db_dir: db_dir.unwrap_or_default(),
             reserve: self
                 .optional(&top, "reserve", values::reserve)
@@ -645,7 +649,7 @@ fn not_a(value: &Value, wanted: &str) -> String {
     format!("this is {found}; write {wanted}")
 }
 
-fn camera_name(text: &str) -> Result<String, String> {
+pub(crate) fn camera_name(text: &str) -> Result<String, String> {
     if text.is_empty() {
         return Err("the name is empty; write what the camera looks at, as in \"driveway\"".into());
     }

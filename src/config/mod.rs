@@ -13,11 +13,13 @@ mod values;
 mod tests;
 
 pub use crate::access::Permission;
+pub(crate) use file::camera_name;
 use jiff::tz::TimeZone;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+pub(crate) use values::{CameraUrl, camera_url};
 
 /// Where the configuration is unless `--config` says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/moonfire-nvr.toml";
@@ -85,6 +87,8 @@ impl Severity {
 /// The whole configuration, checked in itself.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// The file that says all of it, if there is one.
+    pub file: Option<PathBuf>,
     /// The folder of the database; absolute.
     pub db_dir: PathBuf,
     /// The folders for sample files, each absolute and named once; at least one.
@@ -106,6 +110,7 @@ impl Default for Config {
     /// An empty configuration in UTC, for tests to fill; it has no folder and no camera.
     fn default() -> Config {
         Config {
+            file: None,
             db_dir: PathBuf::new(),
             sample_dirs: Vec::new(),
             reserve: Reserve::default(),

@@ -255,14 +255,14 @@ pub(super) fn log_target(text: &str) -> Result<LogTarget, String> {
 
 /// A camera's URL, and the user and password that were in it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct CameraUrl {
+pub(crate) struct CameraUrl {
     /// Without user and password.
     pub url: String,
     pub credentials: Option<(String, String)>,
 }
 
 /// "rtsp://host[:port]/...". What is wrong never quotes the text: it may hold a password.
-pub(super) fn camera_url(text: &str) -> Result<CameraUrl, String> {
+pub(crate) fn camera_url(text: &str) -> Result<CameraUrl, String> {
     const SHAPE: &str = "write it as in \"rtsp://192.0.2.10:554/main\"";
     if text.len() > MAX_URL_BYTES {
         return Err(format!("the URL is longer than {MAX_URL_BYTES} bytes"));

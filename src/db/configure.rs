@@ -1,7 +1,9 @@
 //! Bringing the configuration's cameras and directories in, and telling the daemon what is there.
 
 use super::database::new_uuid;
-use super::{Camera, Database, Dir, Error, Garbage, Snapshot, Stream, StreamKind, StreamTotals};
+use super::{
+    Camera, Database, Dir, Error, Garbage, Removed, Snapshot, Stream, StreamKind, StreamTotals,
+};
 use crate::config::{CameraConfig, Secret, StreamConfig, Transport};
 use crate::recording::{DirId, OpenId, RecordingId, StreamId};
 use crate::time::{Duration90k, Wall90k};
@@ -162,7 +164,8 @@ fn forget_unnamed(
 fn bring_in_camera(tx: &Transaction, camera: &CameraConfig, rng: &mut Pcg64) -> Result<i64, Error> {
     let known: Option<i64> = tx
         .query_row(
-            "update camera set description = ?2, username = ?3, password = ?4, in_file = 1
+            "update camera set description = ?2, username = ?3, password = ?4, in_file = 1,
+               removed = null
              where name = ?1 returning id",
             params![
                 camera.name,
@@ -270,7 +273,7 @@ fn dir_by_path(tx: &Transaction, path: &Path) -> Result<DirId, Error> {
 }
 
 /// The directory with the fewest streams bound for it, the first of them.
-fn least_used_dir(tx: &Transaction) -> Result<DirId, Error> {
+pub(super) fn least_used_dir(tx: &Transaction) -> Result<DirId, Error> {
     tx.query_row(
         "select d.id from sample_dir d where d.configured = 1
          order by (select count(*) from stream s where s.dir_id = d.id), d.id limit 1",
@@ -338,7 +341,8 @@ fn dirs(connection: &Connection) -> Result<Vec<Dir>, Error> {
 
 fn cameras(connection: &Connection) -> Result<Vec<Camera>, Error> {
     let mut select = connection.prepare(
-        "select id, uuid, name, description, username, password from camera order by id",
+        "select id, uuid, name, description, username, password, in_file, removed
+         from camera order by id",
     )?;
     let mut cameras = select
         .query_map([], |r| {
@@ -349,6 +353,12 @@ fn cameras(connection: &Connection) -> Result<Vec<Camera>, Error> {
                 description: r.get(3)?,
                 username: r.get(4)?,
                 password: Secret(r.get(5)?),
+                in_file: r.get(6)?,
+                removed: match r.get_ref(7)?.as_str_or_null()? {
+                    None => None,
+                    Some("deleting") => Some(Removed::Deleting),
+                    Some(_) => Some(Removed::Kept),
+                },
                 streams: Vec::new(),
             })
         })?

@@ -184,6 +184,13 @@ impl Database {
                 self.rng = rng;
                 Ok(Reply::Snapshot(Box::new(snapshot)))
             }
+            Request::Cameras(request) => {
+                self.open.ok_or(Error::NotStarted)?;
+                let mut rng = self.rng.clone();
+                let reply = self.cameras(request, &mut rng)?;
+                self.rng = rng;
+                Ok(Reply::Cameras(reply))
+            }
             Request::Flush(request) => {
                 let open = self.open.ok_or(Error::NotStarted)?;
                 let mut entries = std::mem::take(&mut self.entries);

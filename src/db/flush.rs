@@ -3,7 +3,7 @@
 use super::configure::totals;
 use super::database::SampleEntries;
 use super::{
-    Delete, Error, Flush, Flushed, Garbage, MAX_DELETED_PER_FLUSH, restamp, sessions, sums,
+    Delete, Error, Flush, Flushed, Garbage, MAX_DELETED_PER_FLUSH, cameras, restamp, sessions, sums,
 };
 use crate::h264::VideoSampleEntry;
 use crate::recording::{DirId, Gap, OpenId, Recording, RecordingId, StreamId};
@@ -34,11 +34,13 @@ pub(super) fn flush(
             .execute(params![id.stream.0, id.sequence])?;
     }
     sessions::write_uses(tx, &request.uses)?;
+    let forgotten = cameras::forget(tx, &request.forget)?;
     tx.prepare_cached("update open set last_90k = ?2, clean = ?3 where id = ?1")?
         .execute(params![open.0, request.wall.0, request.clean_shutdown])?;
     Ok(Flushed {
         garbage,
         totals: all_totals(tx)?,
+        forgotten,
     })
 }
 

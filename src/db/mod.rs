@@ -2,6 +2,7 @@
 //!
 //! A [`Database`] is owned by one thread; it answers [`Request`]s one after another.
 
+mod cameras;
 mod configure;
 mod database;
 mod flush;
@@ -16,6 +17,9 @@ mod upgrade;
 mod users;
 mod verify;
 
+pub use cameras::{
+    CameraError, CameraPatch, CameraReply, CameraRequest, MAX_CAMERAS, StreamChange, StreamPatch,
+};
 pub use database::{Database, FILE_NAME, LOCK_NAME, Mode, memory};
 pub use list::{After, Span, Which};
 pub use sessions::{SessionReply, SessionRequest};
@@ -90,6 +94,8 @@ pub enum Request {
     Sessions(SessionRequest),
     /// Signals. Answered by [`Reply::Signals`].
     Signals(SignalRequest),
+    /// Cameras that the configuration file does not name. Answered by [`Reply::Cameras`].
+    Cameras(CameraRequest),
 }
 
 /// The most recordings that one [`Request::Summaries`] tells of.
@@ -122,6 +128,7 @@ pub enum Reply {
     Users(UserReply),
     Sessions(SessionReply),
     Signals(SignalReply),
+    Cameras(CameraReply),
 }
 
 /// A recording and its sample index, if it is there.
@@ -165,7 +172,30 @@ pub struct Camera {
     pub description: String,
     pub username: String,
     pub password: crate::config::Secret,
+    /// The configuration file names it, and says all of the above.
+    pub in_file: bool,
+    /// It is no more than its recordings.
+    pub removed: Option<Removed>,
     pub streams: Vec<Stream>,
+}
+
+/// What becomes of the recordings of a camera that was removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removed {
+    /// They stay as long as they would have.
+    Kept,
+    /// They go, a commit's worth at a time.
+    Deleting,
+}
+
+impl Removed {
+    /// The word in the database.
+    fn as_str(self) -> &'static str {
+        match self {
+            Removed::Kept => "kept",
+            Removed::Deleting => "deleting",
+        }
+    }
 }
 
 /// Which of a camera's streams.
@@ -192,6 +222,7 @@ impl StreamKind {
 pub struct Stream {
     pub id: StreamId,
     pub kind: StreamKind,
+    /// Empty if there is no such stream any more, but what was recorded of it.
     pub url: String,
     pub transport: Transport,
     pub record: bool,
@@ -247,6 +278,9 @@ pub struct Flush {
     pub unlinked: Vec<RecordingId>,
     /// Uses of sessions and tokens. A commit need not be made for them: they can wait for one.
     pub uses: Vec<crate::access::Use>,
+    /// Cameras that were removed, of which nothing is under way: their rows go if they have no
+    /// recordings any more.
+    pub forget: Vec<i32>,
     /// The daemon ends after this in good order.
     pub clean_shutdown: bool,
 }
@@ -274,6 +308,8 @@ pub struct Flushed {
     pub garbage: Vec<Garbage>,
     /// The totals of every stream, after it.
     pub totals: Vec<(StreamId, StreamTotals)>,
+    /// Of [`Flush::forget`], those whose rows have gone.
+    pub forgotten: Vec<i32>,
 }
 
 /// Why the database could not answer. Whatever it is, nothing of the request was done.
@@ -327,6 +363,8 @@ pub enum Error {
     User(#[from] UserError),
     #[error("{0}")]
     Signal(#[from] SignalError),
+    #[error("{0}")]
+    Camera(#[from] CameraError),
     /// A value that the schema cannot hold, or a row that this program cannot have written.
     #[error("{0}")]
     Invalid(String),

@@ -1,4 +1,4 @@
--- The database of Moonfire NVR, schema version 3.
+-- The database of Moonfire NVR, schema version 4.
 --
 -- Everything but the frames is here: what is recorded, where it lies, and why the rest is missing.
 -- `pragma user_version` is the schema's version, `pragma application_id` is 'MNVR'. Write-ahead log,
@@ -41,6 +41,8 @@ create table sample_dir (
   configured integer not null check (configured in (0, 1))
 ) strict;
 
+-- A camera in use has null in removed. Of one that somebody removed nothing is recorded; its recordings
+-- are kept as long as others, or are being deleted, and its row goes with the last of them.
 create table camera (
   id integer primary key autoincrement,
   uuid blob not null unique check (length(uuid) = 16),
@@ -49,13 +51,15 @@ create table camera (
   username text not null,
   password text not null,
   -- The configuration file names it, and then says all of the above.
-  in_file integer not null check (in_file in (0, 1))
+  in_file integer not null check (in_file in (0, 1)),
+  removed text check (removed in ('kept', 'deleting'))
 ) strict;
 
 create table stream (
   id integer primary key autoincrement,
   camera_id integer not null references camera (id),
   kind text not null check (kind in ('main', 'sub', 'ext')),
+  -- Empty if there is no such stream any more, but what was recorded of it.
   url text not null,
   transport text not null check (transport in ('tcp', 'udp')),
   record integer not null check (record in (0, 1)),

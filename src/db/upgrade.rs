@@ -12,7 +12,7 @@ use std::path::Path;
 use uuid::Uuid;
 
 /// The version of the schema that this program reads and writes.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 const SCHEMA: &str = include_str!("schema.sql");
 
@@ -28,6 +28,12 @@ const STEPS: &[Step] = &[
         to: 3,
         about: "know of users and signals",
         add: |tx| Ok(tx.execute_batch(include_str!("upgrade_3.sql"))?),
+        fill: None,
+    },
+    Step {
+        to: 4,
+        about: "know of cameras that were removed",
+        add: |tx| Ok(tx.execute_batch(include_str!("upgrade_4.sql"))?),
         fill: None,
     },
 ];

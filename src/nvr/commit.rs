@@ -43,6 +43,7 @@ pub struct Commit {
     unlinked: Vec<RecordingId>,
     unlinking: BTreeMap<DirId, Unlinking>,
     uses: Vec<Use>,
+    forget: Vec<i32>,
     /// The request under way, with what it holds, to be tried again if it fails.
     under_way: Option<(DbId, Box<Flush>)>,
     next: Monotonic,
@@ -59,6 +60,7 @@ impl Commit {
             unlinked: Vec::new(),
             unlinking: BTreeMap::new(),
             uses: Vec::new(),
+            forget: Vec::new(),
             under_way: None,
             next: now + INTERVAL,
             urgent: false,
@@ -99,6 +101,17 @@ impl Commit {
     /// fails they are left out: the next use is written instead.
     pub fn put_uses(&mut self, uses: Vec<Use>) {
         self.uses = uses;
+    }
+
+    /// Cameras of which nothing is left, which the next commit may forget. Where it fails they are left
+    /// out: they are still there to be forgotten.
+    pub fn put_forget(&mut self, cameras: Vec<i32>) {
+        self.forget = cameras;
+    }
+
+    /// The database has forgotten a stream: nothing can be told of it any more.
+    pub fn forget_stream(&mut self, stream: StreamId) {
+        self.gaps.retain(|g| g.stream != stream);
     }
 
     /// Commit as soon as the one under way is answered.
@@ -165,6 +178,7 @@ impl Commit {
             delete,
             unlinked: std::mem::take(&mut self.unlinked),
             uses: std::mem::take(&mut self.uses),
+            forget: std::mem::take(&mut self.forget),
             clean_shutdown,
         });
         self.urgent = false;

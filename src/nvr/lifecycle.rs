@@ -163,7 +163,7 @@ impl Nvr {
     }
 
     /// Makes directories and streams what the snapshot says; what did not change goes on.
-    fn bring_in(&mut self, now: Now, snapshot: &Snapshot, cause: (GapCause, &str)) {
+    pub(super) fn bring_in(&mut self, now: Now, snapshot: &Snapshot, cause: (GapCause, &str)) {
         for note in &snapshot.notes {
             self.out
                 .log(Severity::Notice, "configuration", note.clone());
@@ -173,7 +173,7 @@ impl Nvr {
                 .entry(row.id)
                 .or_insert_with(|| SampleDirectory::new(row, snapshot.database));
         }
-        self.cameras = snapshot.cameras.clone();
+        self.cameras_are(&snapshot.cameras);
         for camera in &snapshot.cameras {
             for row in &camera.streams {
                 self.bring_in_stream(now, camera, row, cause);
@@ -223,13 +223,13 @@ impl Nvr {
                 "this recorder only shows what there is".to_owned(),
             );
         } else if !row.record {
-            (resume.cause, resume.detail) = (GapCause::User, "recording is turned off".to_owned());
+            (resume.cause, resume.detail) = (GapCause::User, not_wanted(camera, row).to_owned());
         }
         let mut stream = Stream::new(camera, row, resume);
         if let Some(mut old) = self.streams.remove(&row.id) {
             let why = match row.record {
                 true => "its settings were changed",
-                false => "recording is turned off",
+                false => not_wanted(camera, row),
             };
             if let Some(dir) = self.dirs.get_mut(&old.dir()) {
                 old.stop(&mut cx, dir, GapCause::User, why);
@@ -246,6 +246,8 @@ impl Nvr {
             Ok(session) if row.record && !self.read_only => {
                 session.start_within(&mut cx, START_SPREAD)
             }
+            // There is no such stream any more.
+            _ if row.url.is_empty() => {}
             Ok(_) => {}
             Err(e) => {
                 let message = format!("it cannot be recorded: {e}");
@@ -342,6 +344,7 @@ impl Nvr {
         }
         self.tell_gaps(now, false);
         let delete = self.deletions(now);
+        let forget = self.forgettable();
         let restamp = self.restamp_if_ready();
         // The last commit of all, which the database did not take at first.
         let last = matches!(
@@ -351,12 +354,14 @@ impl Nvr {
                 ..
             }
         );
-        if !last && !self.commit.has_work() && delete.is_empty() && restamp.is_none() {
+        let nothing = delete.is_empty() && forget.is_empty() && restamp.is_none();
+        if !last && !self.commit.has_work() && nothing {
             self.commit.nothing_to_do(now.monotonic);
             return;
         }
         let wall = cx!(self, now).wall;
         self.commit.put_uses(self.web.take_uses());
+        self.commit.put_forget(forget);
         self.commit
             .begin(&mut self.out, now.monotonic, wall, delete, restamp, last);
     }
@@ -433,6 +438,7 @@ impl Nvr {
                 stream.settings.totals = totals;
             }
         }
+        self.cameras_forgotten(&flushed.forgotten);
         self.calendar_committed(&flush, &flushed.garbage);
         self.recordings_gone(&flushed.garbage);
         let web = &self.web;
@@ -630,5 +636,14 @@ impl Nvr {
             let status = format!("{recorded} of {wanted} streams recording");
             self.out.push(Action::Status(status));
         }
+    }
+}
+
+/// Why a stream that is not to be recorded is not.
+fn not_wanted(camera: &db::Camera, row: &db::Stream) -> &'static str {
+    match (camera.removed, row.url.is_empty()) {
+        (Some(_), _) => "the camera was removed",
+        (None, true) => "the stream was removed",
+        (None, false) => "recording is turned off",
     }
 }

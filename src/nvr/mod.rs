@@ -9,6 +9,7 @@
 mod absence;
 mod backoff;
 mod buffers;
+mod cameras;
 mod clock;
 mod commit;
 mod directory;
@@ -106,6 +107,8 @@ pub struct Nvr {
     dirs: BTreeMap<DirId, SampleDirectory>,
     /// Cameras in the database's order, for the pages.
     cameras: Vec<db::Camera>,
+    /// Those that were removed: of some, recordings are kept, and these are among [`Self::cameras`] too.
+    removed: Vec<db::Camera>,
     commit: Commit,
     requests: BTreeMap<DbId, DbPurpose>,
     /// The configuration is still to be brought into the database, then.
@@ -167,6 +170,7 @@ impl Nvr {
             streams: BTreeMap::new(),
             dirs: BTreeMap::new(),
             cameras: Vec::new(),
+            removed: Vec::new(),
             commit: Commit::new(Monotonic(0)),
             requests: BTreeMap::new(),
             configure_at: None,

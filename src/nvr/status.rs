@@ -43,6 +43,8 @@ pub struct CameraStatus {
     pub uuid: Uuid,
     pub name: String,
     pub description: String,
+    /// It is no more than its recordings.
+    pub removed: bool,
     pub streams: Vec<StreamStatus>,
 }
 
@@ -86,10 +88,14 @@ impl Nvr {
             uuid: c.uuid,
             name: c.name.clone(),
             description: c.description.clone(),
+            removed: c.removed.is_some(),
             streams: c
                 .streams
                 .iter()
-                .filter_map(|s| self.stream_status(s.id))
+                .filter_map(|s| Some((s, self.stream_status(s.id)?)))
+                // One that was removed is there as long as its recordings.
+                .filter(|(row, s)| !row.url.is_empty() || s.totals.recordings > 0)
+                .map(|(_, s)| s)
                 .collect(),
         });
         let dirs = self.dirs.values().map(|d| DirStatus {

@@ -1,5 +1,6 @@
 //! What the tests of the database share: a configuration and recordings of small cameras.
 
+mod cameras;
 mod configure;
 mod flash;
 mod flush;
@@ -143,8 +144,9 @@ pub(super) fn record(
     .unwrap()
 }
 
-/// What schema version 3 added goes again.
+/// What schema versions 3 and 4 added goes again.
 pub(super) const UNDO_3: &str = "
+    alter table camera drop column removed;
     drop table signal_change; drop table signal_camera; drop table signal; drop table signal_state;
     drop table signal_type; drop table api_token; drop table session; drop table user_camera;
     drop table user; pragma user_version = 2;";

@@ -44,6 +44,23 @@ impl Calendar {
         };
     }
 
+    /// So are streams that are new, beside what is known or being read. True if something is to be read
+    /// and nothing is yet.
+    pub fn add(&mut self, streams: impl Iterator<Item = StreamId>) -> bool {
+        let idle = self.unread.is_empty();
+        for stream in streams {
+            if !self.days.contains_key(&stream) && !self.unread.contains(&stream) {
+                self.unread.push_back(stream);
+            }
+        }
+        idle && !self.unread.is_empty()
+    }
+
+    /// A stream is gone for good.
+    pub fn forget(&mut self, stream: StreamId) {
+        self.days.remove(&stream);
+    }
+
     /// The rest cannot be read: there are no more days than are known.
     pub fn give_up(&mut self) {
         self.unread.clear();
@@ -114,6 +131,13 @@ impl Nvr {
         self.web.thumbnails = Thumbnails::default();
         self.web.calendar.begin(self.streams.keys().copied());
         self.read_calendar();
+    }
+
+    /// There may be streams that are new.
+    pub(in crate::nvr) fn add_to_calendar(&mut self) {
+        if self.web.calendar.add(self.streams.keys().copied()) {
+            self.read_calendar();
+        }
     }
 
     fn read_calendar(&mut self) {

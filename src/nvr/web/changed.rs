@@ -12,7 +12,8 @@ use crate::db::{
 };
 use crate::nvr::Nvr;
 use crate::nvr::port::ConnId;
-use crate::time::Now;
+use crate::recording::StreamId;
+use crate::time::{Now, Wall90k};
 
 /// What a request changes that the core keeps a copy of.
 pub enum Changed {
@@ -27,6 +28,8 @@ pub enum Changed {
     /// One more, which the answer tells of.
     SignalMade,
     SignalRemoved(SignalId),
+    /// Which cameras there are; the answer tells.
+    Cameras,
 }
 
 impl Changed {
@@ -50,6 +53,7 @@ impl Changed {
             db::Request::Signals(SignalRequest::PutType(kind)) => Changed::SignalType(kind.clone()),
             db::Request::Signals(SignalRequest::Make(_)) => Changed::SignalMade,
             db::Request::Signals(SignalRequest::Remove(id)) => Changed::SignalRemoved(*id),
+            db::Request::Cameras(_) => Changed::Cameras,
             _ => return None,
         })
     }
@@ -86,8 +90,36 @@ impl Nvr {
                 self.web.signals.put(signal.clone());
             }
             (Changed::SignalMade, _) => {}
+            (Changed::Cameras, Reply::Cameras(reply)) => self.cameras_changed(now, &reply.snapshot),
+            (Changed::Cameras, _) => {}
             (Changed::SignalRemoved(id), _) => self.web.signals.remove(id),
         }
+    }
+
+    /// Ends watching what will not come any more, because its camera or stream was removed.
+    pub(in crate::nvr) fn end_views_of_removed(&mut self, now: Now) {
+        let goes_on = |id| {
+            self.streams
+                .get(&id)
+                .is_some_and(|s| !s.settings.url.is_empty())
+        };
+        let ended: Vec<ConnId> = self
+            .web
+            .clients
+            .iter()
+            .filter(|(_, c)| matches!(&c.doing, Doing::Watching(v) if !goes_on(v.stream())))
+            .map(|(conn, _)| *conn)
+            .collect();
+        for conn in ended {
+            self.close_viewer(now, conn, "the camera was removed");
+            self.close_client(conn, true);
+        }
+    }
+
+    /// A stream is gone with all that it had.
+    pub(in crate::nvr) fn web_forget_stream(&mut self, stream: StreamId) {
+        self.web.calendar.forget(stream);
+        self.web.thumbnails.forget(stream, Wall90k(i64::MAX));
     }
 
     /// Ends what is being shown to some: a page that may still see it asks again.

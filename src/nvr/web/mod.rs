@@ -8,6 +8,7 @@
 mod access;
 mod body;
 mod calendar;
+mod cameras;
 mod changed;
 #[cfg(test)]
 mod client;

@@ -1,6 +1,6 @@
 //! What clients are told when something cannot be done: a status for whose fault it is, and a sentence.
 
-use crate::db::{self, SignalError, UserError};
+use crate::db::{self, CameraError, SignalError, UserError};
 use crate::decoder;
 use crate::http::{Response, Status};
 use std::time::Duration;
@@ -46,6 +46,15 @@ pub fn refused_by_database(error: &db::Error) -> Box<Response> {
             SignalError::Unknown(_) | SignalError::UnknownType(_) => Status::NotFound,
             SignalError::NameTaken(_) => Status::Conflict,
             _ => Status::BadRequest,
+        },
+        db::Error::Camera(e) => match e {
+            CameraError::Unknown => Status::NotFound,
+            CameraError::NameTaken | CameraError::InFile | CameraError::TooMany => Status::Conflict,
+            CameraError::NoUrl(_)
+            | CameraError::NoStream
+            | CameraError::NoName
+            | CameraError::OtherHost
+            | CameraError::UnknownDir(_) => Status::BadRequest,
         },
         db::Error::Full => Status::InsufficientStorage,
         e => {

@@ -31,6 +31,20 @@ pub enum Route {
     },
     OfUsers(OfUsers),
     OfSignals(OfSignals),
+    OfSetup(OfSetup),
+}
+
+/// What can be asked by those who set up cameras and disks, beside changing [`Route::Camera`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OfSetup {
+    /// `/api/cameras/`: how they are set up, and new ones.
+    Cameras,
+    /// `/api/cameras/test`.
+    Test,
+    /// `/api/retention`.
+    Retention,
+    /// `/api/disks`.
+    Disks,
 }
 
 /// What can be asked about users and by those who sign in.
@@ -113,6 +127,10 @@ impl Route {
                 let id = name.strip_suffix(".mp4")?.parse().ok()?;
                 Route::Init { id, account }
             }
+            ["api", "cameras"] | ["api", "cameras", ""] => Route::OfSetup(OfSetup::Cameras),
+            ["api", "cameras", "test"] => Route::OfSetup(OfSetup::Test),
+            ["api", "retention"] => Route::OfSetup(OfSetup::Retention),
+            ["api", "disks"] => Route::OfSetup(OfSetup::Disks),
             ["api", "cameras", uuid] | ["api", "cameras", uuid, ""] => {
                 Route::Camera(uuid.parse().ok()?)
             }

@@ -1,6 +1,7 @@
 //! A request that is being looked into: what it still wants from the database, and its answer.
 
 use super::access::{denied_response, require};
+use super::cameras;
 use super::exchange::Exchange;
 use super::gaps::Gaps;
 use super::hls;
@@ -129,7 +130,11 @@ impl Nvr {
             .segments()
             .map_err(|e| Box::new(Response::text(Status::BadRequest, &e.to_string())))?;
         let route = Route::of(&segments).ok_or_else(|| Box::new(not_found()))?;
-        if !matches!(route, Route::OfUsers(_) | Route::OfSignals(_)) {
+        let may_change = matches!(
+            route,
+            Route::OfUsers(_) | Route::OfSignals(_) | Route::OfSetup(_) | Route::Camera(_)
+        );
+        if !may_change {
             require_read(request)?;
         }
         let query = Query::of(request)?;
@@ -155,6 +160,10 @@ impl Nvr {
                     who: who.clone(),
                 })
             }
+            Route::Camera(uuid) if !request.method.is_safe() => {
+                self.begin_camera_change(uuid, request, who)?
+            }
+            Route::OfSetup(of) => self.begin_of_setup(of, request, who)?,
             Route::Camera(uuid) => {
                 require_any(who)?;
                 if !self.cameras.iter().any(|c| c.uuid == uuid) || !may_see(who, uuid) {
@@ -426,11 +435,10 @@ impl Nvr {
                 "session": signed_in.csrf().map(|csrf| json!({ "csrf": csrf })),
             })
         });
-        let configs = task.configs && who.may(Permission::ReadCameraConfigs, None);
         let extras = Extras {
             zone: &self.config.time_zone,
             days: task.days.then(|| self.web.calendar.days()),
-            configs: configs.then(|| self.camera_configs()),
+            configs: task.configs.then(|| self.camera_configs(who)),
             signals: self.web.signals.signals_json(who),
             signal_types: self.web.signals.types_json(),
             permissions: json!(who.permissions()),
@@ -447,19 +455,10 @@ impl Nvr {
     }
 
     /// Each camera's settings without its password.
-    fn camera_configs(&self) -> BTreeMap<i32, Value> {
-        let of = |c: &db::Camera| {
-            let streams: serde_json::Map<String, Value> = c
-                .streams
-                .iter()
-                .map(|s| {
-                    let value = json!({ "url": s.url, "transport": s.transport.as_str() });
-                    (s.kind.as_str().to_owned(), value)
-                })
-                .collect();
-            json!({ "username": c.username, "streams": streams })
-        };
-        self.cameras.iter().map(|c| (c.id, of(c))).collect()
+    fn camera_configs(&self, who: &Principal) -> BTreeMap<i32, Value> {
+        let all = self.cameras.iter();
+        let readable = all.filter(|c| who.may(Permission::ReadCameraConfigs, Some(c.uuid)));
+        readable.map(|c| (c.id, cameras::settings(c))).collect()
     }
 }
 

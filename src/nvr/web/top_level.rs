@@ -74,6 +74,7 @@ pub fn camera(c: &CameraStatus, extras: &Extras<'_>) -> Value {
         "id": c.id,
         "shortName": c.name,
         "description": c.description,
+        "removed": c.removed,
         "streams": streams,
     });
     if let Some(config) = extras.configs.as_ref().and_then(|all| all.get(&c.id)) {
