@@ -111,8 +111,13 @@ pub struct SampleDirectory {
     told_full: Option<Monotonic>,
     /// Files were created or removed since the directory was last synced.
     names_unsynced: bool,
-    /// The files that were open when it was lost: the journal need not know of each.
+    /// Sample files of which nothing came: they were open when the directory was lost, and the journal
+    /// need not know of each. They stay in here until their removal is durable.
     abandoned: Vec<String>,
+    /// So many removals of these are under way.
+    removals: usize,
+    /// So many of these, from the first one on, are removed for good when the directory is synced.
+    removals_covered: usize,
     /// The daemon ends: it is not looked for any more, and no round is begun but for open files.
     winding_down: bool,
 }
@@ -146,6 +151,8 @@ impl SampleDirectory {
             told_full: None,
             names_unsynced: false,
             abandoned: Vec::new(),
+            removals: 0,
+            removals_covered: 0,
             winding_down: false,
         }
     }
@@ -327,14 +334,12 @@ impl SampleDirectory {
     /// Nothing came of the recording of `file`: it goes.
     pub fn discard(&mut self, cx: &mut Cx<'_>, file: FileId) {
         if let Some(f) = self.files.remove(&file) {
-            let request = DiskRequest::Unlink {
-                dir: self.id,
-                name: f.file.name().to_owned(),
-            };
+            let name = f.file.name().to_owned();
             f.file
                 .close(cx.out)
                 .for_each(|b| cx.buffers.give_back(self.id, b));
-            cx.out.disk(self.id, Purpose::UnlinkOther, request);
+            self.remove(cx, name.clone());
+            self.abandoned.push(name);
         }
     }
 
@@ -408,10 +413,11 @@ impl SampleDirectory {
     /// When all writes of before the round are done, asks for the syncs.
     fn sync_if_written(&mut self, out: &mut Outbox) {
         let Some(round) = &mut self.round else { return };
-        // A file that is not there yet would not be covered by the directory's own sync.
-        let created = self.files.values().all(|f| f.file.is_created())
+        // A file that is not there yet, or not yet gone, would not be covered by the directory's own sync.
+        let names_done = self.removals == 0
+            && self.files.values().all(|f| f.file.is_created())
             && self.segment.as_ref().is_none_or(OpenFile::is_created);
-        if !matches!(round.phase, RoundPhase::Writing) || self.writes_before > 0 || !created {
+        if !matches!(round.phase, RoundPhase::Writing) || self.writes_before > 0 || !names_done {
             return;
         }
         let mut syncs = 0;
@@ -436,6 +442,7 @@ impl SampleDirectory {
         }
         if self.names_unsynced {
             self.names_unsynced = false;
+            self.removals_covered = self.abandoned.len();
             out.disk(
                 self.id,
                 Purpose::SyncDir,
@@ -495,7 +502,7 @@ impl SampleDirectory {
         }
         for name in self.journal.segments_to_unlink() {
             let request = DiskRequest::Unlink { dir: self.id, name };
-            out.disk(self.id, Purpose::UnlinkOther, request);
+            out.disk(self.id, Purpose::UnlinkSegment, request);
         }
     }
 
@@ -536,7 +543,15 @@ impl SampleDirectory {
             (Purpose::Journal { file, step }, result) => {
                 self.file_done(cx, Kind::Journal, file, step, result, buffer, &mut outcome);
             }
-            (Purpose::SyncDir, Ok(_)) => self.synced_one(cx.out, &mut outcome),
+            (Purpose::SyncDir, Ok(_)) => {
+                self.abandoned.drain(..self.removals_covered);
+                self.removals_covered = 0;
+                self.synced_one(cx.out, &mut outcome);
+            }
+            (Purpose::UnlinkEmpty, Ok(_)) => {
+                self.removals -= 1;
+                self.sync_if_written(cx.out);
+            }
             (Purpose::Space, Ok(DiskReply::Space(space))) => self.space = Some(space),
             (Purpose::Abandoned, _) => {
                 buffer
@@ -587,12 +602,23 @@ impl SampleDirectory {
     /// Removes the files of recordings that were lost with the directory and that its journal does not
     /// bring back. Their sequence numbers are not used again, so nothing else would.
     fn remove_abandoned(&mut self, cx: &mut Cx<'_>, attached: &Attached) {
-        for name in std::mem::take(&mut self.abandoned) {
-            if attached.recovered.iter().all(|r| r.id.file_name() != name) {
-                let request = DiskRequest::Unlink { dir: self.id, name };
-                cx.out.disk(self.id, Purpose::UnlinkOther, request);
-            }
+        let recovered: BTreeSet<String> = attached
+            .recovered
+            .iter()
+            .map(|r| r.id.file_name())
+            .collect();
+        self.abandoned.retain(|name| !recovered.contains(name));
+        for name in self.abandoned.clone() {
+            self.remove(cx, name);
         }
+    }
+
+    /// Asks for the removal of a sample file, which the next round makes durable.
+    fn remove(&mut self, cx: &mut Cx<'_>, name: String) {
+        self.names_unsynced = true;
+        self.removals += 1;
+        let request = DiskRequest::Unlink { dir: self.id, name };
+        cx.out.disk(self.id, Purpose::UnlinkEmpty, request);
     }
 
     /// Not attached: told once for each reason, and looked for again.
@@ -737,6 +763,8 @@ impl SampleDirectory {
         self.writes_after = 0;
         self.full_since = None;
         self.names_unsynced = false;
+        self.removals = 0;
+        self.removals_covered = 0;
         cx.out.disk(
             self.id,
             Purpose::Space,

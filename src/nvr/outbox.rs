@@ -22,8 +22,10 @@ pub enum Purpose {
         file: FileId,
         step: FileStep,
     },
-    /// Removing a file that nothing depends on: an old journal segment, an empty sample file.
-    UnlinkOther,
+    /// Removing an old journal segment.
+    UnlinkSegment,
+    /// Removing a sample file of which nothing came.
+    UnlinkEmpty,
     /// Removing a sample file that the database no longer needs.
     UnlinkGarbage,
     /// Making the removals of a batch durable.

@@ -567,6 +567,45 @@ fn all_that_comes_back_with_a_disk_is_taken() {
     assert_eq!(id.sequence, 2);
 }
 
+#[test]
+fn a_file_of_which_nothing_came_is_removed_until_that_is_durable() {
+    let mut board = Board::ready(&[URL], 1);
+    let of_first = |r: &DiskRequest| matches!(r, DiskRequest::Unlink { name, .. } if name == "0000000100000000");
+    let is_sync_dir = |r: &DiskRequest| matches!(r, DiskRequest::SyncDir { .. });
+    board.no_camera();
+    board.frame(&[1], 200_000);
+    board.answer_those(|r| !is_write(r));
+    board.fail(is_write);
+    board.answer_all();
+    // It comes back without the file's journal, and goes before the removal is durable.
+    board.pass(5_000);
+    board.answer_those(|r| !of_first(r));
+    assert!(!board.disk.is_empty(), "the removal is not asked for");
+    board.pass(1_000);
+    board.answer_those(|r| !of_first(r) && !is_sync_dir(r));
+    assert!(
+        !board.disk.iter().any(|(_, r)| is_sync_dir(r)),
+        "a sync before the removal is done does not cover it"
+    );
+    board.answer_those(of_first);
+    board.fail(is_sync_dir);
+    board.answer_all();
+    board.pass(5_000);
+    board.answer_those(|r| !of_first(r));
+    assert!(!board.disk.is_empty(), "it may be there again");
+    board.answer_all();
+    board.pass(1_000);
+    board.answer_all();
+    // Now it is gone for good.
+    board.frame(&[1], 200_000);
+    board.answer_those(|r| !is_write(r));
+    board.fail(is_write);
+    board.answer_all();
+    board.pass(5_000);
+    board.answer_those(|r| !of_first(r));
+    assert!(board.disk.is_empty());
+}
+
 impl Board {
     /// The program ends without notice and is started again; the clock shows `wall`.
     fn restarted(self, wall: Wall90k) -> Board {
