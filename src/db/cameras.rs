@@ -270,7 +270,7 @@ fn require_known_hosts(tx: &Transaction, id: i64, patch: &CameraPatch) -> Result
 }
 
 /// Whether two URLs lead to the same host, whatever the port and path.
-fn same_host(a: &str, b: &str) -> bool {
+pub(crate) fn same_host(a: &str, b: &str) -> bool {
     let host = |url| Url::parse(url).ok()?.host_str().map(str::to_lowercase);
     host(a).is_some_and(|a| host(b) == Some(a))
 }

@@ -17,6 +17,7 @@ mod upgrade;
 mod users;
 mod verify;
 
+pub(crate) use cameras::same_host;
 pub use cameras::{
     CameraError, CameraPatch, CameraReply, CameraRequest, MAX_CAMERAS, StreamChange, StreamPatch,
 };

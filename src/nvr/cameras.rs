@@ -8,7 +8,7 @@ use super::directory::SampleDirectory;
 use super::session::Session;
 use super::{Nvr, Phase};
 use crate::db::{self, Removed, Snapshot};
-use crate::recording::{GapCause, StreamId};
+use crate::recording::{DirId, GapCause, Recording, StreamId};
 use crate::time::Now;
 
 impl Nvr {
@@ -34,6 +34,28 @@ impl Nvr {
         let kept = shown.iter().filter(|c| c.removed.is_some()).cloned();
         self.removed = kept.chain(deleting).collect();
         self.cameras = shown;
+    }
+
+    /// Whether a stream's recordings are being deleted, whatever its limits were.
+    pub(super) fn is_being_deleted(&self, id: StreamId) -> bool {
+        let mut removed = self.removed.iter();
+        removed
+            .any(|c| c.removed == Some(Removed::Deleting) && c.streams.iter().any(|s| s.id == id))
+    }
+
+    /// After a commit: more of what is being deleted goes with the next one, at once unless the disks
+    /// still have enough to do with what has gone.
+    pub(super) fn go_on_deleting(
+        &mut self,
+        committed: &[(DirId, Recording)],
+        gone: &[db::Garbage],
+    ) {
+        let ours = |id| self.is_being_deleted(id);
+        let progress = committed.iter().any(|(_, r)| ours(r.id.stream))
+            || gone.iter().any(|g| ours(g.id.stream));
+        if progress && self.commit.garbage_files() < db::MAX_DELETED_PER_FLUSH {
+            self.commit.hurry();
+        }
     }
 
     /// Cameras that were removed and of which nothing is left or under way. While a directory is away,

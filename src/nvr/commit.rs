@@ -274,6 +274,13 @@ impl Commit {
         })
     }
 
+    /// Files that are still to be unlinked, in all directories.
+    pub fn garbage_files(&self) -> usize {
+        let all = self.unlinking.values();
+        all.map(|u| u.queue.len() + u.batch.len() + u.held.len())
+            .sum()
+    }
+
     /// Bytes of a stream's recordings that wait.
     pub fn pending_bytes(&self, stream: StreamId) -> i64 {
         let ours = self.pending().filter(|(_, r)| r.id.stream == stream);

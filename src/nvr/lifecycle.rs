@@ -439,6 +439,7 @@ impl Nvr {
             }
         }
         self.cameras_forgotten(&flushed.forgotten);
+        self.go_on_deleting(&flush.recordings, &flushed.garbage);
         self.calendar_committed(&flush, &flushed.garbage);
         self.recordings_gone(&flushed.garbage);
         let web = &self.web;

@@ -21,6 +21,7 @@ mod reached;
 mod recorder;
 mod retention;
 mod session;
+mod sink;
 mod status;
 mod stream;
 mod web;
@@ -40,6 +41,7 @@ use outbox::{Outbox, Owner, Purpose};
 use port::{Action, ConnId, Core, DbId, DiskError, DiskReply, Event, OpId, Severity};
 use rand_core::SeedableRng;
 use rand_pcg::Pcg32;
+use sink::ToRecorder;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use stream::Stream;
@@ -243,15 +245,18 @@ impl Nvr {
     fn owner_stream(&self, conn: ConnId) -> Option<StreamId> {
         match self.out.owner(conn)? {
             Owner::Stream(id) => Some(id),
-            Owner::Http => None,
+            Owner::Http | Owner::Test(_) => None,
         }
     }
 
     fn dispatch(&mut self, now: Now, event: Event<'_>) {
+        let Some(event) = self.not_of_test(now, event) else {
+            return;
+        };
         match event {
             Event::Timeout => {}
             Event::Resolved { lookup, result } => {
-                if let Some(id) = self.out.lookup_done(lookup) {
+                if let Some(Owner::Stream(id)) = self.out.lookup_done(lookup) {
                     self.with_stream(now, id, |s, cx, _, _| s.resolved(cx, lookup, result));
                 }
             }
@@ -262,15 +267,17 @@ impl Nvr {
             }
             Event::Received { conn, bytes } => match self.out.owner(conn) {
                 Some(Owner::Stream(id)) => {
-                    self.with_stream(now, id, |s, cx, rec, dir| s.received(cx, bytes, rec, dir));
+                    self.with_stream(now, id, |s, cx, recorder, dir| {
+                        s.received(cx, bytes, &mut ToRecorder { recorder, dir })
+                    });
                 }
                 Some(Owner::Http) => self.http_event(now, Event::Received { conn, bytes }),
-                None => {}
+                Some(Owner::Test(_)) | None => {}
             },
             Event::Datagram { conn, bytes, .. } => {
                 if let Some(id) = self.owner_stream(conn) {
-                    self.with_stream(now, id, |s, cx, rec, dir| {
-                        s.datagram(cx, conn, bytes, rec, dir);
+                    self.with_stream(now, id, |s, cx, recorder, dir| {
+                        s.datagram(cx, conn, bytes, &mut ToRecorder { recorder, dir });
                         Ok(())
                     });
                 }
@@ -285,7 +292,7 @@ impl Nvr {
                         self.with_stream(now, id, |s, cx, _, _| s.closed(cx, conn, reason));
                     }
                     Some(Owner::Http) => self.http_event(now, Event::Closed { conn, reason }),
-                    None => {}
+                    Some(Owner::Test(_)) | None => {}
                 }
             }
             Event::UdpBound { rtp, rtcp, result } => {
@@ -384,6 +391,10 @@ impl Nvr {
                 let recorder = &mut stream.recorder;
                 recorder.durable(&durable.recording, self.moved);
             }
+            if self.is_being_deleted(durable.recording.id.stream) {
+                self.commit.hurry();
+                self.wake_at(Some(now.monotonic));
+            }
             durable.gap.into_iter().for_each(|g| self.commit.add_gap(g));
             self.commit.add_recording(id, durable.recording);
         }
@@ -451,7 +462,9 @@ impl Nvr {
             .map(|(id, _)| *id)
             .collect();
         for id in due {
-            self.with_stream(now, id, |s, cx, rec, dir| s.handle_timeout(cx, rec, dir));
+            self.with_stream(now, id, |s, cx, recorder, dir| {
+                s.handle_timeout(cx, &mut ToRecorder { recorder, dir })
+            });
         }
         let mut next = self.dirs.keys().next().copied();
         while let Some(id) = next {

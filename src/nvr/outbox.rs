@@ -64,7 +64,7 @@ pub struct Outbox {
     next_id: u64,
     operations: HashMap<OpId, Pending>,
     conns: HashMap<ConnId, Owner>,
-    lookups: HashMap<LookupId, StreamId>,
+    lookups: HashMap<LookupId, Owner>,
 }
 
 /// Whose a connection is.
@@ -72,6 +72,15 @@ pub struct Outbox {
 pub enum Owner {
     Stream(StreamId),
     Http,
+    /// A camera that somebody has a look at.
+    Test(OfTest),
+}
+
+/// One stream of a camera that is being tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OfTest {
+    pub test: u64,
+    pub kind: db::StreamKind,
 }
 
 impl Outbox {
@@ -117,9 +126,9 @@ impl Outbox {
     }
 
     /// Starts resolving a host name or address.
-    pub fn lookup(&mut self, host: &str, stream: StreamId) -> LookupId {
+    pub fn lookup(&mut self, host: &str, owner: Owner) -> LookupId {
         let lookup = LookupId(self.next());
-        self.lookups.insert(lookup, stream);
+        self.lookups.insert(lookup, owner);
         self.push(Action::Lookup {
             lookup,
             host: host.to_owned(),
@@ -127,8 +136,13 @@ impl Outbox {
         lookup
     }
 
+    /// Whose lookup is under way.
+    pub fn lookup_owner(&self, lookup: LookupId) -> Option<Owner> {
+        self.lookups.get(&lookup).copied()
+    }
+
     /// Whose lookup was answered.
-    pub fn lookup_done(&mut self, lookup: LookupId) -> Option<StreamId> {
+    pub fn lookup_done(&mut self, lookup: LookupId) -> Option<Owner> {
         self.lookups.remove(&lookup)
     }
 

@@ -1,17 +1,17 @@
 //! One stream's connection to its camera: resolve, connect, RTSP, RTP; and when to try again.
 //!
-//! What comes in goes to the stream's [`Recorder`]. The session knows nothing of disks; it ends with a
+//! What comes in goes to a [`Sink`], most often the stream's recorder. The session knows nothing of disks; it ends with a
 //! [`Lost`], which says whose fault it was, and starts anew after a while.
 
 use super::Cx;
 use super::backoff::{Backoff, Failure};
-use super::directory::SampleDirectory;
 use super::outbox::Owner;
 use super::port::{Action, ConnId, LookupId, SocketError};
-use super::recorder::Recorder;
+use super::sink::Sink;
+use crate::config::Transport;
 use crate::db;
-use crate::recording::{GapCause, StreamId};
-use crate::rtp::{Receiver, ReceiverConfig};
+use crate::recording::GapCause;
+use crate::rtp::{Receiver, ReceiverConfig, SenderReport};
 use crate::rtsp::{
     Client, ClientConfig, Error as RtspError, KeptChallenge, Output, Packet, PacketKind,
     UdpTransport,
@@ -45,14 +45,31 @@ pub struct Lost {
     pub cause: GapCause,
     pub reason: String,
     pub failure: Failure,
+    pub trouble: Trouble,
+}
+
+/// What a failure is about, for those who set a camera up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// The name in its URL has no address.
+    Name,
+    /// No connection could be made.
+    Connect(SocketError),
+    /// It wants another name and password, or some at all.
+    Password,
+    /// It said something that cannot be gone on with.
+    Rtsp(RtspError),
+    /// The connection broke off.
+    Connection,
 }
 
 impl Lost {
-    fn network(reason: String) -> Lost {
+    fn network(reason: String, trouble: Trouble) -> Lost {
         Lost {
             cause: GapCause::Network,
             reason,
             failure: Failure::Passing,
+            trouble,
         }
     }
 
@@ -61,6 +78,7 @@ impl Lost {
             cause: GapCause::Camera,
             reason,
             failure: Failure::Passing,
+            trouble: Trouble::Connection,
         }
     }
 }
@@ -71,7 +89,7 @@ pub struct Target {
     pub url: Url,
     pub username: String,
     pub password: crate::config::Secret,
-    pub transport: crate::config::Transport,
+    pub transport: Transport,
 }
 
 impl Target {
@@ -138,7 +156,7 @@ struct Udp {
 
 /// See the module.
 pub struct Session {
-    id: StreamId,
+    owner: Owner,
     target: Target,
     phase: Phase,
     backoff: Backoff,
@@ -151,9 +169,9 @@ pub struct Session {
 }
 
 impl Session {
-    pub fn new(id: StreamId, target: Target) -> Session {
+    pub fn new(owner: Owner, target: Target) -> Session {
         Session {
-            id,
+            owner,
             target,
             phase: Phase::Off,
             backoff: Backoff::default(),
@@ -178,6 +196,21 @@ impl Session {
             Phase::Open(o) if o.playing => "receiving",
             Phase::Open(_) => "asking for the stream",
             Phase::Closing(_) => "closing",
+        }
+    }
+
+    /// The camera has agreed to send; how it does, and its last word about its clock.
+    pub fn playing(&self) -> Option<(Transport, Option<&SenderReport>)> {
+        match &self.phase {
+            Phase::Open(open) if open.playing => {
+                let transport = match open.udp {
+                    Some(_) => Transport::Udp,
+                    None => Transport::Tcp,
+                };
+                let report = open.receiver.as_ref().and_then(Receiver::sender_report);
+                Some((transport, report))
+            }
+            _ => None,
         }
     }
 
@@ -243,12 +276,7 @@ impl Session {
         }
     }
 
-    pub fn handle_timeout(
-        &mut self,
-        cx: &mut Cx<'_>,
-        recorder: &mut Recorder,
-        dir: &mut SampleDirectory,
-    ) -> Result<(), Lost> {
+    pub fn handle_timeout(&mut self, cx: &mut Cx<'_>, sink: &mut impl Sink) -> Result<(), Lost> {
         if self.next_timeout().is_none_or(|t| cx.now.monotonic < t) {
             return Ok(());
         }
@@ -260,7 +288,10 @@ impl Session {
             }
             Phase::Resolving { .. } => Err(self.fail(
                 cx,
-                Lost::network("its name could not be resolved in time".into()),
+                Lost::network(
+                    "its name could not be resolved in time".into(),
+                    Trouble::Name,
+                ),
             )),
             Phase::Connecting { conn, .. } => {
                 cx.out.close(*conn, false);
@@ -269,11 +300,11 @@ impl Session {
             Phase::Open(open) => {
                 open.report(cx);
                 if let Some(receiver) = &mut open.receiver {
-                    receiver.handle_timeout(cx.now.monotonic, recorder.buffer(cx.buffers));
+                    receiver.handle_timeout(cx.now.monotonic, sink.buffer(cx.buffers));
                     while let Some(unit) = receiver.pull() {
-                        recorder.access_unit(cx, dir, unit);
+                        sink.access_unit(cx, unit);
                     }
-                    recorder.received(cx, dir);
+                    sink.received(cx);
                 }
                 let result = open.client.handle_timeout(cx.now.monotonic);
                 self.after_client(cx, result)
@@ -299,7 +330,10 @@ impl Session {
             Ok(addresses) => self.connect(cx, addresses.into_iter().take(ADDRESSES).collect()),
             Err(e) => Err(self.fail(
                 cx,
-                Lost::network(format!("its name could not be resolved: {e}")),
+                Lost::network(
+                    format!("its name could not be resolved: {e}"),
+                    Trouble::Name,
+                ),
             )),
         }
     }
@@ -322,7 +356,7 @@ impl Session {
                     .unwrap_or_else(|| self.target.url.clone()),
                 username: Some(self.target.username.clone()).filter(|u| !u.is_empty()),
                 password: Some(self.target.password.clone()).filter(|p| !p.0.is_empty()),
-                udp: self.target.transport == crate::config::Transport::Udp,
+                udp: self.target.transport == Transport::Udp,
                 user_agent: concat!("moonfire-nvr/", env!("CARGO_PKG_VERSION")).to_owned(),
                 seed: cx.rng.next_u64(),
             },
@@ -346,8 +380,7 @@ impl Session {
         &mut self,
         cx: &mut Cx<'_>,
         bytes: &[u8],
-        recorder: &mut Recorder,
-        dir: &mut SampleDirectory,
+        sink: &mut impl Sink,
     ) -> Result<(), Lost> {
         let result = match &mut self.phase {
             Phase::Open(open) => {
@@ -361,10 +394,10 @@ impl Session {
                                 let _ = receiver.push(
                                     cx.now.monotonic,
                                     packet.bytes,
-                                    recorder.buffer(cx.buffers),
+                                    sink.buffer(cx.buffers),
                                 );
                                 while let Some(unit) = receiver.pull() {
-                                    recorder.access_unit(cx, dir, unit);
+                                    sink.access_unit(cx, unit);
                                 }
                             }
                             PacketKind::Rtcp => {
@@ -376,19 +409,12 @@ impl Session {
             Phase::Closing(open) => open.client.receive(cx.now.monotonic, bytes, |_| {}),
             _ => return Ok(()),
         };
-        recorder.received(cx, dir);
+        sink.received(cx);
         self.after_client(cx, result)
     }
 
     /// A datagram on one of the UDP sockets.
-    pub fn datagram(
-        &mut self,
-        cx: &mut Cx<'_>,
-        conn: ConnId,
-        bytes: &[u8],
-        recorder: &mut Recorder,
-        dir: &mut SampleDirectory,
-    ) {
+    pub fn datagram(&mut self, cx: &mut Cx<'_>, conn: ConnId, bytes: &[u8], sink: &mut impl Sink) {
         let Phase::Open(open) = &mut self.phase else {
             return;
         };
@@ -398,12 +424,12 @@ impl Session {
         match &open.udp {
             Some(udp) if udp.rtp == conn => {
                 open.client.udp_rtp_received(cx.now.monotonic);
-                let buffer = recorder.buffer(cx.buffers);
+                let buffer = sink.buffer(cx.buffers);
                 let _ = receiver.push(cx.now.monotonic, bytes, buffer);
                 while let Some(unit) = receiver.pull() {
-                    recorder.access_unit(cx, dir, unit);
+                    sink.access_unit(cx, unit);
                 }
-                recorder.received(cx, dir);
+                sink.received(cx);
             }
             Some(udp) if udp.rtcp == conn => {
                 let _ = receiver.rtcp(cx.now, bytes);
@@ -463,10 +489,13 @@ impl Session {
                         reason: "it refuses this user name and password, and the connection"
                             .to_owned(),
                         failure: Failure::Refused,
+                        trouble: Trouble::Password,
                     },
                     Ok(()) => Lost::camera("it closed the connection".to_owned()),
                     Err(SocketError::Reset) => Lost::camera("it reset the connection".to_owned()),
-                    Err(e) => Lost::network(format!("the connection failed: {e}")),
+                    Err(e) => {
+                        Lost::network(format!("the connection failed: {e}"), Trouble::Connection)
+                    }
                 };
                 let stale = open.client.stale_until();
                 self.phase = Phase::Off;
@@ -497,7 +526,7 @@ impl Session {
             .strip_prefix('[')
             .and_then(|h| h.strip_suffix(']'))
             .unwrap_or(host);
-        let lookup = cx.out.lookup(host, self.id);
+        let lookup = cx.out.lookup(host, self.owner);
         self.phase = Phase::Resolving {
             lookup,
             deadline: cx.now.monotonic + RESOLVE_LIMIT,
@@ -506,12 +535,12 @@ impl Session {
 
     fn connect(&mut self, cx: &mut Cx<'_>, mut rest: VecDeque<IpAddr>) -> Result<(), Lost> {
         let Some(peer) = rest.pop_front() else {
-            let lost = Lost::network("its name has no address".to_owned());
+            let lost = Lost::network("its name has no address".to_owned(), Trouble::Name);
             return Err(self.fail(cx, lost));
         };
         let url = self.redirected.as_ref().unwrap_or(&self.target.url);
         let addr = SocketAddr::new(peer, url.port().unwrap_or(RTSP_PORT));
-        let conn = cx.out.conn(Owner::Stream(self.id));
+        let conn = cx.out.conn(self.owner);
         cx.out.push(Action::Connect { conn, addr });
         let deadline = cx.now.monotonic + CONNECT_LIMIT;
         self.phase = Phase::Connecting {
@@ -533,7 +562,10 @@ impl Session {
         }
         Err(self.fail(
             cx,
-            Lost::network(format!("it could not be reached: {error}")),
+            Lost::network(
+                format!("it could not be reached: {error}"),
+                Trouble::Connect(error.clone()),
+            ),
         ))
     }
 
@@ -574,6 +606,10 @@ impl Session {
                         RtspError::Unauthorized { .. } => Failure::Refused,
                         _ => Failure::Passing,
                     },
+                    trouble: match error {
+                        RtspError::Unauthorized { .. } => Trouble::Password,
+                        error => Trouble::Rtsp(error),
+                    },
                 };
                 Err(self.fail_until(cx, lost, stale_until))
             }
@@ -594,10 +630,7 @@ impl Session {
                     });
                 }
                 Some(Output::BindUdp) => {
-                    let (rtp, rtcp) = (
-                        cx.out.conn(Owner::Stream(self.id)),
-                        cx.out.conn(Owner::Stream(self.id)),
-                    );
+                    let (rtp, rtcp) = (cx.out.conn(self.owner), cx.out.conn(self.owner));
                     cx.out.push(Action::BindUdp {
                         rtp,
                         rtcp,
@@ -617,8 +650,7 @@ impl Session {
                         clock_rate: video.clock_rate,
                         sprop: video.sprop_parameter_sets,
                         ssrc: None,
-                        reorder: open.udp.is_some()
-                            || self.target.transport == crate::config::Transport::Udp,
+                        reorder: open.udp.is_some() || self.target.transport == Transport::Udp,
                     }));
                 }
                 Some(Output::Playing { udp, .. }) => open.playing(cx, udp),

@@ -4,7 +4,7 @@ use super::Cx;
 use super::absence::{Absence, Loss};
 use super::backoff::Failure;
 use super::directory::SampleDirectory;
-use super::outbox::StreamName;
+use super::outbox::{Owner, StreamName};
 use super::port::Severity;
 use super::recorder::{Recorder, Resume};
 use super::session::{Lost, Session, Target};
@@ -31,7 +31,7 @@ impl Stream {
             camera: camera.name.clone(),
             kind: row.kind,
         };
-        let session = Target::new(camera, row).map(|t| Session::new(row.id, t));
+        let session = Target::new(camera, row).map(|t| Session::new(Owner::Stream(row.id), t));
         Stream {
             recorder: Recorder::new(name.clone(), resume),
             name,

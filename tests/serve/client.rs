@@ -40,8 +40,13 @@ pub fn request(addr: &str, method: &str, target: &str, fields: &str) -> Reply {
 
 /// Asks with a body of JSON.
 pub fn send(addr: &str, method: &str, target: &str, body: &[u8]) -> Reply {
+    send_with(addr, method, target, "", body)
+}
+
+/// The same with further header lines, each with its line end.
+pub fn send_with(addr: &str, method: &str, target: &str, fields: &str, body: &[u8]) -> Reply {
     let fields = format!(
-        "Content-Type: application/json\r\nContent-Length: {}\r\n",
+        "{fields}Content-Type: application/json\r\nContent-Length: {}\r\n",
         body.len()
     );
     exchange(addr, method, target, &fields, body).unwrap()

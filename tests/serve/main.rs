@@ -4,6 +4,7 @@
 #![cfg(feature = "ffmpeg")]
 
 mod browser;
+mod cameras;
 mod client;
 mod daemon;
 mod files;

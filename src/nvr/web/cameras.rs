@@ -19,6 +19,7 @@ use crate::db::{
 use crate::http::{Method, Request, Response, Status};
 use crate::nvr::Nvr;
 use crate::recording::DirId;
+use crate::time::Now;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -180,6 +181,7 @@ impl Nvr {
     /// What is asked about setting up cameras and disks, if it may be asked.
     pub(super) fn begin_of_setup(
         &mut self,
+        now: Now,
         of: OfSetup,
         request: &Request,
         who: &Principal,
@@ -192,7 +194,8 @@ impl Nvr {
                     _ => self.camera_list(who).map(Task::Whole),
                 }
             }
-            OfSetup::Test | OfSetup::Retention | OfSetup::Disks => Err(Box::new(not_found())),
+            OfSetup::Test => self.begin_camera_test(now, request, who),
+            OfSetup::Retention | OfSetup::Disks => Err(Box::new(not_found())),
         }
     }
 

@@ -34,6 +34,8 @@ pub struct Site {
     pub asked: VecDeque<(DbId, db::Request)>,
     pub flushes: Vec<db::Flush>,
     pub log: Vec<LogRecord>,
+    /// Lookups and connections that were asked for, and nobody answers by itself.
+    pub network: VecDeque<Action>,
     sent: BTreeMap<ConnId, Vec<u8>>,
     closed: BTreeSet<ConnId>,
 }
@@ -128,6 +130,7 @@ impl Site {
             asked: VecDeque::new(),
             flushes: Vec::new(),
             log: Vec::new(),
+            network: VecDeque::new(),
             sent: BTreeMap::new(),
             closed: BTreeSet::new(),
         };
@@ -207,6 +210,7 @@ impl Site {
                     self.closed.insert(conn);
                 }
                 Action::Log(record) => self.log.push(record),
+                Action::Lookup { .. } | Action::Connect { .. } => self.network.push_back(action),
                 _ => {}
             }
         }
@@ -299,6 +303,11 @@ impl Site {
             head: head.to_owned(),
             body: body.to_owned(),
         })
+    }
+
+    /// What was sent to a connection that is no browser's.
+    pub fn sent_to(&mut self, conn: ConnId) -> String {
+        String::from_utf8(self.sent.remove(&conn).unwrap_or_default()).unwrap()
     }
 
     pub fn is_closed(&self, conn: ConnId) -> bool {

@@ -8,6 +8,7 @@
 mod access;
 mod body;
 mod calendar;
+mod camera_test;
 mod cameras;
 mod changed;
 #[cfg(test)]
@@ -16,10 +17,12 @@ mod days;
 mod exchange;
 mod form;
 mod gaps;
+mod given_up;
 mod hls;
 mod indexes;
 mod live;
 mod login;
+mod look;
 mod metrics;
 mod page;
 mod picture;
@@ -48,7 +51,7 @@ use crate::db::{self, SessionReply};
 use crate::decoder;
 use crate::h264::VideoSampleEntry;
 use crate::http::{Caching, Connection, Method, Request, Response, ResponseHead, Status, Step};
-use crate::recording::{DirId, RecordingId};
+use crate::recording::RecordingId;
 use crate::time::{Monotonic, Now};
 use access::Shown;
 use body::{Body, Progress};
@@ -156,6 +159,7 @@ pub struct Web {
     signals: Signals,
     thumbnails: Thumbnails,
     hls: hls::Hls,
+    tests: camera_test::Tests,
     /// Somebody watches live.
     watched: bool,
 }
@@ -163,7 +167,8 @@ pub struct Web {
 impl Web {
     pub fn next_timeout(&self) -> Option<Monotonic> {
         let clients = self.clients.values().filter_map(Client::next_timeout);
-        clients.chain(self.hls.next_timeout()).min()
+        let others = [self.hls.next_timeout(), self.tests.next_timeout()];
+        clients.chain(others.into_iter().flatten()).min()
     }
 
     /// Asks the database for a client, when it is its turn.
@@ -297,6 +302,7 @@ impl Nvr {
             .map(|(id, _)| *id)
             .collect();
         self.hls_timeout(now);
+        self.test_timeouts(now);
         for conn in due {
             let Some(client) = self.web.clients.get_mut(&conn) else {
                 continue;
@@ -353,7 +359,13 @@ impl Nvr {
         match client.doing {
             Doing::Watching(viewer) => self.viewer_left(viewer.stream()),
             Doing::Sending(_) => self.release_garbage(),
-            Doing::Nothing | Doing::Asking(_) => {}
+            Doing::Asking(asking) => {
+                if let Stage::Working(Task::Test(task)) = &asking.stage {
+                    self.web.tests.abandon(task);
+                    self.wake_at(Some(Monotonic(0)));
+                }
+            }
+            Doing::Nothing => {}
         }
     }
 
@@ -700,25 +712,6 @@ impl Nvr {
         }
     }
 
-    /// A directory is lost: what is being sent of it cannot go on.
-    pub(super) fn stop_reading(&mut self, now: Now, dir: DirId) {
-        self.web.hls.forget_dir(dir);
-        for conn in self.web.files.forget_dir(&mut self.out, dir) {
-            let why = "its sample directory is away".to_owned();
-            self.came(now, conn, Came::Sample(Err(why)));
-        }
-        let cut: Vec<ConnId> = self
-            .web
-            .clients
-            .iter()
-            .filter(|(_, c)| matches!(&c.doing, Doing::Sending(body) if body.needs_dir(dir)))
-            .map(|(conn, _)| *conn)
-            .collect();
-        for conn in cut {
-            self.fail_body(conn, "its sample directory is away");
-        }
-    }
-
     /// The days are known: those who wait for them are answered.
     fn calendar_is_ready(&mut self, now: Now) {
         let asking: Vec<ConnId> = self
@@ -733,44 +726,6 @@ impl Nvr {
             .collect();
         for conn in asking {
             self.look_into(now, conn);
-        }
-    }
-
-    /// What was held for those who were being sent it may go.
-    fn release_garbage(&mut self) {
-        if self.commit.holds_garbage() {
-            let web = &self.web;
-            self.commit.release(|id| web.is_reading(id));
-            self.wake_at(Some(Monotonic(0)));
-        }
-    }
-
-    /// A directory is full: nobody is sent what was given up to make room.
-    pub(super) fn stop_reading_garbage(&mut self, dir: DirId) {
-        let held = self.commit.held_in(dir);
-        let reads = |body: &Body| held.iter().any(|id| body.needs(*id));
-        let cut: Vec<ConnId> = self
-            .web
-            .clients
-            .iter()
-            .filter(|(_, c)| matches!(&c.doing, Doing::Sending(body) if reads(body)))
-            .map(|(conn, _)| *conn)
-            .collect();
-        for conn in cut {
-            self.fail_body(conn, "the disk is full, and it was deleted to make room");
-        }
-    }
-
-    /// Recordings were given up: nobody new gets them.
-    pub(super) fn recordings_gone(&mut self, gone: &[db::Garbage]) {
-        let ids: Vec<RecordingId> = gone.iter().map(|g| g.id).collect();
-        self.web.layouts.forget(&ids);
-        self.web.hls.forget(&ids);
-        for g in gone {
-            self.web.files.forget(&mut self.out, g.id);
-            if let Some((_, end)) = g.time {
-                self.web.thumbnails.forget(g.id.stream, end);
-            }
         }
     }
 }

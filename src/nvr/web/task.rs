@@ -1,6 +1,7 @@
 //! A request that is being looked into: what it still wants from the database, and its answer.
 
 use super::access::{denied_response, require};
+use super::camera_test::TestTask;
 use super::cameras;
 use super::exchange::Exchange;
 use super::gaps::Gaps;
@@ -53,6 +54,7 @@ pub enum Task {
     /// One question to the database, most often about users or signals.
     Exchange(Exchange),
     Hls(Box<hls::Task>),
+    Test(Box<TestTask>),
 }
 
 /// What a task waits for.
@@ -163,7 +165,7 @@ impl Nvr {
             Route::Camera(uuid) if !request.method.is_safe() => {
                 self.begin_camera_change(uuid, request, who)?
             }
-            Route::OfSetup(of) => self.begin_of_setup(of, request, who)?,
+            Route::OfSetup(of) => self.begin_of_setup(now, of, request, who)?,
             Route::Camera(uuid) => {
                 require_any(who)?;
                 if !self.cameras.iter().any(|c| c.uuid == uuid) || !may_see(who, uuid) {
@@ -293,6 +295,7 @@ impl Nvr {
     pub(super) fn need(&mut self, now: Now, task: &mut Task) -> Result<Need, Refused> {
         Ok(match task {
             Task::Hls(task) => self.need_of_hls(now, task)?,
+            Task::Test(task) => self.need_of_test(task),
             Task::Whole(_) | Task::Live(_) | Task::Metrics { .. } => Need::Nothing,
             Task::Picture(picture) => {
                 if picture.is_new() {
@@ -373,6 +376,7 @@ impl Nvr {
             Task::Whole(response) => response,
             Task::Live(stream) => return Answer::Live(stream),
             Task::Hls(task) => return self.finish_hls(now, *task),
+            Task::Test(task) => task.answer(),
             Task::Metrics { accept } => {
                 let (media_type, text) = metrics::text(self.status(now), accept.as_deref());
                 let mut response = Response::text(Status::Ok, "");
@@ -521,6 +525,10 @@ impl Task {
         match (self, came) {
             (Task::Picture(picture), Came::Sample(result)) => picture.read(result),
             (Task::Picture(picture), Came::Helper(result)) => picture.helped(result),
+            (Task::Test(task), Came::Helper(result)) => {
+                task.helped(result);
+                Ok(())
+            }
             (Task::SignIn(task), Came::Helper(result)) => task.take_help(helped(result)?),
             (Task::Exchange(exchange), Came::Helper(result)) => exchange.take_help(helped(result)?),
             _ => Ok(()),

@@ -1,0 +1,69 @@
+//! What becomes of those who read what is given up, or lies on a disk that is lost or full.
+
+use super::Doing;
+use super::body::Body;
+use super::task::Came;
+use crate::db;
+use crate::nvr::Nvr;
+use crate::nvr::port::ConnId;
+use crate::recording::{DirId, RecordingId};
+use crate::time::{Monotonic, Now};
+
+impl Nvr {
+    /// A directory is lost: what is being sent of it cannot go on.
+    pub(in crate::nvr) fn stop_reading(&mut self, now: Now, dir: DirId) {
+        self.web.hls.forget_dir(dir);
+        for conn in self.web.files.forget_dir(&mut self.out, dir) {
+            let why = "its sample directory is away".to_owned();
+            self.came(now, conn, Came::Sample(Err(why)));
+        }
+        let cut: Vec<ConnId> = self
+            .web
+            .clients
+            .iter()
+            .filter(|(_, c)| matches!(&c.doing, Doing::Sending(body) if body.needs_dir(dir)))
+            .map(|(conn, _)| *conn)
+            .collect();
+        for conn in cut {
+            self.fail_body(conn, "its sample directory is away");
+        }
+    }
+
+    /// What was held for those who were being sent it may go.
+    pub(super) fn release_garbage(&mut self) {
+        if self.commit.holds_garbage() {
+            let web = &self.web;
+            self.commit.release(|id| web.is_reading(id));
+            self.wake_at(Some(Monotonic(0)));
+        }
+    }
+
+    /// A directory is full: nobody is sent what was given up to make room.
+    pub(in crate::nvr) fn stop_reading_garbage(&mut self, dir: DirId) {
+        let held = self.commit.held_in(dir);
+        let reads = |body: &Body| held.iter().any(|id| body.needs(*id));
+        let cut: Vec<ConnId> = self
+            .web
+            .clients
+            .iter()
+            .filter(|(_, c)| matches!(&c.doing, Doing::Sending(body) if reads(body)))
+            .map(|(conn, _)| *conn)
+            .collect();
+        for conn in cut {
+            self.fail_body(conn, "the disk is full, and it was deleted to make room");
+        }
+    }
+
+    /// Recordings were given up: nobody new gets them.
+    pub(in crate::nvr) fn recordings_gone(&mut self, gone: &[db::Garbage]) {
+        let ids: Vec<RecordingId> = gone.iter().map(|g| g.id).collect();
+        self.web.layouts.forget(&ids);
+        self.web.hls.forget(&ids);
+        for g in gone {
+            self.web.files.forget(&mut self.out, g.id);
+            if let Some((_, end)) = g.time {
+                self.web.thumbnails.forget(g.id.stream, end);
+            }
+        }
+    }
+}
