@@ -56,6 +56,11 @@ impl Table {
 
     /// Generates a segment's part.
     pub fn generate(self, c: &Chosen, index: &[u8]) -> Result<Vec<u8>, Disagrees> {
+        // Before memory is asked for: what a row says of its recording may be damaged.
+        let samples = u64::from(c.first) + u64::from(c.samples);
+        if samples > (index.len() / index::MIN_SAMPLE_BYTES) as u64 {
+            return Err(Disagrees);
+        }
         let len = usize::try_from(self.len(c)).map_err(|_| Disagrees)?;
         let mut out = Vec::with_capacity(len);
         match self {

@@ -18,6 +18,9 @@ use std::fmt;
 /// Flag: each sample has a composition offset.
 const HAS_COMPOSITION_OFFSETS: u8 = 1;
 
+/// Bytes of an index that a sample takes at least.
+pub const MIN_SAMPLE_BYTES: usize = 2;
+
 /// Bytes of the longest varint: 35 bits.
 const MAX_VARINT_BYTES: usize = 5;
 

@@ -155,6 +155,25 @@ fn another_index_than_that_of_the_layout_is_refused() {
 }
 
 #[test]
+fn a_row_that_tells_of_too_many_samples_costs_no_memory() {
+    let r = recording(7, 3, &[(3_000, 5), (3_000, 6)]);
+    let mut lies = whole(&r);
+    lies.summary.video_samples = u32::MAX / 2;
+    lies.summary.sample_file_bytes = u32::MAX / 2;
+    lies.summary.media_duration = Duration90k(i64::from(u32::MAX / 2));
+    let file = File::media_segment(&[lies], 0).unwrap();
+    let table = file.pieces(0..file.len()).find_map(|piece| match piece {
+        Piece::Table(part) => Some(part),
+        _ => None,
+    });
+    let told = file
+        .table(&table.unwrap(), &r.index)
+        .unwrap_err()
+        .to_string();
+    assert_eq!(told, "recording 1/7: its index does not agree with its row");
+}
+
+#[test]
 fn a_recording_that_has_grown_gives_the_same_bytes() {
     let samples = [(3_000, 5), (3_100, 6), (2_900, 7), (3_000, 8), (2_950, 9)];
     let grown = recording(3, 2, &samples);
