@@ -85,6 +85,11 @@ impl Body {
     /// Queues more.
     pub fn pump(&mut self, web: &mut Web, out: &mut Outbox, conn: ConnId) -> Progress {
         loop {
+            // First of all: the connection is told of the end before the last of it is taken, and that
+            // may be as much as is wanted ahead.
+            if self.rest.is_empty() {
+                return Progress::Done;
+            }
             if self.wants_index {
                 return Progress::Enough;
             }
@@ -166,6 +171,91 @@ impl Body {
         self.generated_ahead += bytes.len() as u64;
         if !bytes.is_empty() {
             out.push(Action::Send { conn, bytes });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::h264::VideoSampleEntry;
+    use crate::mp4::{File, FragmentSample, Samples, Source};
+    use crate::nvr::port::DiskRequest;
+    use crate::recording::{OpenId, StreamId};
+    use crate::time::Duration90k;
+    use std::collections::BTreeMap;
+
+    /// A file that ends with so many bytes of samples.
+    fn view(sample_bytes: u64) -> Arc<View> {
+        let source = Source {
+            id: RecordingId {
+                stream: StreamId(1),
+                sequence: 2,
+            },
+            dir: DirId(1),
+        };
+        let entry = VideoSampleEntry {
+            width: 64,
+            height: 64,
+            pixel_h_spacing: 1,
+            pixel_v_spacing: 1,
+            rfc6381_codec: "avc1.4d401e".into(),
+            avcc: vec![1],
+            reorder_frames: 0,
+        };
+        let sample = FragmentSample {
+            bytes: sample_bytes as u32,
+            duration_90k: 3_000,
+            composition_offset_90k: 0,
+            is_sync: true,
+        };
+        let samples = Samples {
+            offset: 0,
+            start: Duration90k::ZERO,
+            samples: vec![sample],
+        };
+        let file = File::counted(source, OpenId(1), &entry, &samples, 0).unwrap();
+        Arc::new(View {
+            file: Arc::new(file),
+            prev_media_duration: Duration90k::ZERO,
+            prev_runs: 0,
+            settled: true,
+            immutable: true,
+            indexes: BTreeMap::new(),
+        })
+    }
+
+    /// The end is told with the last piece, however long that is: nothing would come after it to tell it.
+    #[test]
+    fn the_end_is_told_before_the_last_of_it_is_taken() {
+        for bytes in [1, AHEAD_BYTES - 1, AHEAD_BYTES] {
+            let view = view(bytes);
+            let len = view.file.len();
+            let (mut web, mut out) = (Web::default(), Outbox::default());
+            let pieces = vec![PlanPiece::Range(len - bytes..len)];
+            let mut body = Body::new(view, pieces);
+            let conn = ConnId(1);
+            assert_eq!(body.pump(&mut web, &mut out, conn), Progress::Opening);
+            let mut opened = None;
+            while let Some(action) = out.pop() {
+                if let Action::Disk {
+                    request: DiskRequest::Open { file, .. },
+                    ..
+                } = action
+                {
+                    opened = Some(file);
+                }
+            }
+            assert_eq!(web.files.opened(opened.unwrap(), true), [conn]);
+            assert_eq!(
+                body.pump(&mut web, &mut out, conn),
+                Progress::Done,
+                "{bytes}"
+            );
+            let Some(Action::SendFile { range, .. }) = out.pop() else {
+                panic!("it was not sent");
+            };
+            assert_eq!(range, 0..bytes);
         }
     }
 }
