@@ -1,10 +1,11 @@
 //! The source of the bytes: an RTSP server that sends the same prepared video to whoever asks.
 //!
 //! A floor says `RAW` and gets the packets at once; a recorder goes through RTSP. What follows is the
-//! same: each connection gets 30 frames a second, each at its own phase.
+//! same: each connection gets 30 frames a second, each at its own phase. In the place of its number each
+//! frame has the time of its sending.
 
 use moonfire_nvr::simulated_camera::packetize::Packetizer;
-use moonfire_nvr::simulated_camera::synthetic::Synthetic;
+use moonfire_nvr::simulated_camera::synthetic::{Synthetic, find_number};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -13,6 +14,8 @@ use std::time::{Duration, Instant};
 
 pub const FRAME_RATE: u32 = 30;
 const GOP: u32 = 60;
+/// Ahead of the number in its SEI message.
+const SEI_UUID_BYTES: usize = 16;
 
 /// The source as a process of its own.
 pub struct Source {
@@ -52,6 +55,15 @@ struct Video {
     sps_pps: (Vec<u8>, Vec<u8>),
     /// Interleaved packets of each frame.
     frames: Vec<Vec<u8>>,
+    /// Where each frame's number is in its packets: when it is sent is put there.
+    stamps: Vec<usize>,
+}
+
+/// The machine's monotonic clock, the same for all processes.
+pub fn monotonic_nanoseconds() -> u64 {
+    let clock = nix::time::ClockId::CLOCK_MONOTONIC;
+    let now = nix::time::clock_gettime(clock).expect("a clock");
+    now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64
 }
 
 fn video() -> Video {
@@ -66,7 +78,7 @@ fn video() -> Video {
         change_at: None,
     };
     let mut packetizer = Packetizer::new(0x1234_5678, 0, 0, 1400);
-    let frames = (0..u64::from(GOP))
+    let frames: Vec<Vec<u8>> = (0..u64::from(GOP))
         .map(|i| {
             let unit = synthetic.frame(i);
             let mut bytes = Vec::new();
@@ -81,8 +93,14 @@ fn video() -> Video {
     let sets = synthetic.parameters(0);
     Video {
         sps_pps: (sets.sps, sets.pps),
+        stamps: frames.iter().map(|f| stamp_at(f)).collect(),
         frames,
     }
+}
+
+fn stamp_at(frame: &[u8]) -> usize {
+    let (at, _) = find_number(frame).expect("a number in each frame");
+    at + SEI_UUID_BYTES
 }
 
 /// The source's process.
@@ -199,6 +217,9 @@ fn send(stream: &mut TcpStream, video: &Video, n: usize) -> std::io::Result<()> 
             sequence = sequence.wrapping_add(1);
             at += 4 + len;
         }
+        let stamp = video.stamps[frame];
+        let digits = format!("{:016x}", monotonic_nanoseconds());
+        buffer[stamp..stamp + digits.len()].copy_from_slice(digits.as_bytes());
         stream.write_all(&buffer)?;
     }
     Ok(())

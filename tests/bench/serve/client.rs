@@ -54,14 +54,43 @@ impl Client {
     /// Reads a whole body; how long it is.
     pub fn get(&mut self, target: &str, range: Option<Range<u64>>) -> u64 {
         self.ask(target, range);
+        self.body(|| true)
+    }
+
+    /// Reads a range as long as it is wanted: how much it got. Then the connection may be of no more use.
+    pub fn get_while(&mut self, target: &str, range: Range<u64>, wanted: impl Fn() -> bool) -> u64 {
+        self.ask(target, Some(range));
+        self.body(wanted)
+    }
+
+    /// The length of a whole body, which is not read.
+    pub fn length(mut self, target: &str) -> u64 {
+        self.ask(target, None);
+        self.head().0
+    }
+
+    /// A body as text.
+    pub fn text(&mut self, target: &str) -> String {
+        self.ask(target, None);
+        let (len, got) = self.head();
+        let mut body = self.buffer[got].to_vec();
+        while (body.len() as u64) < len {
+            let n = self.socket.read(&mut self.buffer).unwrap();
+            assert!(n > 0, "the connection has ended");
+            body.extend_from_slice(&self.buffer[..n]);
+        }
+        String::from_utf8(body).unwrap()
+    }
+
+    fn body(&mut self, wanted: impl Fn() -> bool) -> u64 {
         let (len, got) = self.head();
         let mut left = len - got.len() as u64;
-        while left > 0 {
+        while left > 0 && wanted() {
             let n = self.socket.read(&mut self.buffer).unwrap();
             assert!(n > 0, "the connection has ended");
             left -= n as u64;
         }
-        len
+        len - left
     }
 
     /// Reads the first byte of a body, and no more.

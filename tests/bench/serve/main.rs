@@ -1,112 +1,227 @@
 //! What serving costs, beside nginx with sendfile, which has the same bytes as an ordinary file: the whole of
-//! an hour, small ranges of it, and how soon the first byte of an hour, a day and a month is there. Server and
-//! client share one core.
+//! an hour, small ranges of it, and how soon the first byte of an hour, a day and a month is there; all
+//! of that with server and client on one core. Then, with the clients on the other: live viewers of one
+//! stream, and readers of a cold hour while six cameras are being recorded.
 //!
-//! `cargo bench --bench serve` (needs nginx and taskset; about 4 GB of disk under the temporary folder,
-//! or under the folder that is named as an argument, and as much memory to keep it in).
+//! `cargo bench --bench serve [-- [--dir FOLDER] [nginx] [live] [cold]]` (needs nginx, taskset and two cores;
+//! about 4 GB of disk under the temporary folder, or under FOLDER, and as much memory to keep it in; as
+//! root it slows the disk down, too).
 
 mod client;
+mod cold;
+mod fan_out;
+mod report;
+mod server;
+#[path = "../ingest/source.rs"]
+mod source;
 mod store;
 
 use client::Client;
+use report::Report;
+use server::{CORE, OTHER_CORE, Server, move_to};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use store::Store;
 
-/// Where all of it runs.
-const CORE: &str = "0";
-/// How often the whole file is read, and how many ranges of each size.
-const WHOLE_ROUNDS: u32 = 3;
-const RANGES: u32 = 20_000;
+/// What can be measured apart.
+const PARTS: [&str; 3] = ["nginx", "live", "cold"];
+/// How often each is measured, ours and nginx's in turn: the cheapest is told, the least disturbed.
+const ROUNDS: usize = 5;
+/// How often the whole file is read in a round, and how many ranges of each size.
+const WHOLE_READS: u32 = 2;
+const RANGES: u32 = 6_000;
+const LARGE_RANGES: u32 = 800;
 /// First bytes are asked for so often; the middle is told.
 const FIRST_BYTES: usize = 9;
+/// Cameras that are recorded.
+const CAMERAS: usize = 6;
 
 fn main() {
-    let folder = std::env::args().skip(1).find(|a| !a.starts_with("--"));
-    let temp = match folder {
-        Some(folder) => tempfile::tempdir_in(folder).unwrap(),
-        None => tempfile::tempdir().unwrap(),
-    };
-    pin_self();
+    let mut arguments = std::env::args().skip(1).filter(|a| a != "--bench");
+    let (mut parts, mut temp) = (Vec::new(), tempfile::tempdir());
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "source" => return source::run(),
+            "--dir" => temp = tempfile::tempdir_in(arguments.next().expect("a folder")),
+            part if PARTS.contains(&part) => parts.push(argument),
+            other => panic!("{other} is not known; there are --dir FOLDER and {PARTS:?}"),
+        }
+    }
+    let wanted = |part: &str| parts.is_empty() || parts.iter().any(|p| p == part);
+    let temp = temp.expect("a folder for what there is to read");
+    move_to(OTHER_CORE);
+    let source = source::Source::start();
     println!("making what there is to read");
     let store = Store::make(temp.path());
-    let recorder = Server::recorder(temp.path());
-    let base = format!("/api/cameras/{}", store.camera);
-    let hour = format!("{base}/main/view.mp4?s=0-{}", store.hour - 1);
-    let day = format!("{base}/sub/view.mp4?s=0-1439");
-    let month = format!("{base}/sub/view.mp4?s=0-{}", store.month - 1);
+    let mut report = Report::default();
+    if wanted("nginx") {
+        move_to(CORE);
+        beside_nginx(&mut report, temp.path(), &store);
+        move_to(OTHER_CORE);
+    }
+    if wanted("live") || wanted("cold") {
+        let config = store::configure(temp.path(), CAMERAS, &source.address);
+        let recorder = Server::recorder(&config);
+        recorder.records(CAMERAS);
+        if wanted("live") {
+            live(&mut report, &recorder);
+        }
+        if wanted("cold") {
+            cold(&mut report, &recorder, &store);
+        }
+    }
+    report.end();
+}
 
-    // Before any of them was laid out, and again.
-    for (name, target) in [("1 h", &hour), ("24 h", &day), ("30 d", &month)] {
+/// The hour, the day and the month, as URLs.
+struct Targets {
+    hour: String,
+    day: String,
+    month: String,
+}
+
+impl Targets {
+    fn of(store: &Store) -> Targets {
+        let base = format!("/api/cameras/{}", store.camera);
+        let file = |stream: &str, n: u32| format!("{base}/{stream}/view.mp4?s=0-{}", n - 1);
+        Targets {
+            hour: file("main", store.hour),
+            day: file("sub", store.day),
+            month: file("sub", store.month),
+        }
+    }
+}
+
+fn beside_nginx(report: &mut Report, dir: &Path, store: &Store) {
+    let recorder = Server::recorder(&store::configure(dir, 0, ""));
+    let targets = Targets::of(store);
+    report.title("first byte, of a file that was not asked for yet, and again");
+    for (name, target, first_ms, again_ms) in [
+        ("1 h", &targets.hour, [10.0, 5.0], [1.0, 0.3]),
+        ("24 h", &targets.day, [10.0, 5.0], [1.0, 0.3]),
+        ("30 d", &targets.month, [f64::NAN; 2], [f64::NAN; 2]),
+    ] {
         let first = first_byte(&recorder, target);
-        let mut again: Vec<Duration> = (0..FIRST_BYTES)
+        let mut again: Vec<f64> = (0..FIRST_BYTES)
             .map(|_| first_byte(&recorder, target))
             .collect();
-        again.sort_unstable();
-        println!(
-            "first byte of {name}: {:.2} ms; again {:.2} ms",
-            ms(first),
-            ms(again[FIRST_BYTES / 2])
-        );
+        again.sort_by(f64::total_cmp);
+        for (what, ms, [must, aim]) in [
+            ("first", first, first_ms),
+            ("again", again[FIRST_BYTES / 2], again_ms),
+        ] {
+            let what = format!("{name}, {what}, ms");
+            match must.is_nan() {
+                true => report.told(&what, ms),
+                false => report.target(&what, ms, must, aim),
+            }
+        }
     }
 
     // nginx gets the bytes from us.
-    let copy = temp.path().join("www/hour.mp4");
+    let copy = dir.join("www/hour.mp4");
     std::fs::create_dir_all(copy.parent().unwrap()).unwrap();
-    let len = Client::connect(recorder.port).save(&hour, &copy);
-    let nginx = Server::nginx(temp.path());
-    let (ours, theirs) = (&recorder, &nginx);
-    println!("the hour has {:.2} GB", len as f64 / 1e9);
-    let whole = |server: &Server, target: &str| {
-        let mut client = Client::connect(server.port);
-        client.get(target, None);
-        let before = server.cpu();
-        (0..WHOLE_ROUNDS).for_each(|_| assert_eq!(client.get(target, None), len));
-        let bytes = (len * u64::from(WHOLE_ROUNDS)) as f64;
-        (server.cpu() - before).as_secs_f64() / bytes * 1e9
-    };
-    let (a, b) = (whole(ours, &hour), whole(theirs, "/hour.mp4"));
-    println!("whole file: {a:.3} CPU-s/GB, nginx {b:.3}: {:.2}", a / b);
-    for size in [1 << 20, 64 << 10, 4 << 10] {
-        let of_hour = ranges(ours, &hour, len, size);
-        let nginx = ranges(theirs, "/hour.mp4", len, size);
-        println!(
-            "{} KB ranges: {of_hour:.1} us of CPU, nginx {nginx:.1}: {:.2}",
-            size >> 10,
-            of_hour / nginx
+    let len = Client::connect(recorder.port).save(&targets.hour, &copy);
+    let nginx = Server::nginx(dir);
+    let title = format!(
+        "CPU of an hour's {:.2} GB, and of ranges of it",
+        len as f64 / 1e9
+    );
+    report.title(&title);
+    let (ours, theirs) = in_turn(
+        || whole(&recorder, &targets.hour, len),
+        || whole(&nginx, "/hour.mp4", len),
+    );
+    report.told("whole file, s/GB", ours);
+    report.told("nginx", theirs);
+    report.target("whole file / nginx", ours / theirs, 1.2, 1.05);
+    for (size, count) in [
+        (1 << 20, LARGE_RANGES),
+        (64 << 10, RANGES),
+        (4 << 10, RANGES),
+    ] {
+        let (ours, theirs) = in_turn(
+            || ranges(&recorder, &targets.hour, len, size, count),
+            || ranges(&nginx, "/hour.mp4", len, size, count),
         );
+        let name = format!("{} KiB ranges", size >> 10);
+        report.told(&format!("{name}, us"), ours);
+        report.told("nginx", theirs);
+        let name = format!("{name} / nginx");
+        match size > 64 << 10 {
+            true => report.told(&name, ours / theirs),
+            false => report.target(&name, ours / theirs, 2.5, 1.5),
+        }
     }
-    // The same samples, in a file of one recording and of all.
-    let one = format!("{base}/main/view.mp4?s=0");
-    let one_len = Client::connect(recorder.port).get(&one, None);
-    let (a, b) = (
-        ranges(ours, &one, one_len, 4 << 10),
-        ranges(ours, &hour, one_len, 4 << 10),
-    );
-    println!(
-        "4 KB ranges of 1 recording: {a:.1} us, of {}: {b:.1} us: {:.2}",
-        store.hour,
-        b / a
-    );
+    // The same samples, in files of one recording and of more.
+    let base = format!("/api/cameras/{}", store.camera);
+    for (stream, file, n) in [
+        ("main", &targets.hour, store.hour),
+        ("sub", &targets.day, store.day),
+    ] {
+        let one = format!("{base}/{stream}/view.mp4?s=0");
+        let len = Client::connect(recorder.port).get(&one, None);
+        let whole = Client::connect(recorder.port).length(file);
+        let (one, all) = in_turn(
+            || ranges(&recorder, &one, len, 4 << 10, RANGES),
+            || ranges(&recorder, file, whole, 4 << 10, RANGES),
+        );
+        report.told("4 KiB ranges of 1 recording, us", one);
+        let what = format!("of {n} / of 1");
+        report.target(&what, all / one, 1.1, 1.0);
+    }
 }
 
-fn ms(d: Duration) -> f64 {
-    d.as_secs_f64() * 1e3
+fn live(report: &mut Report, recorder: &Server) {
+    let api = Client::connect(recorder.port).text("/api/");
+    let api: serde_json::Value = serde_json::from_str(&api).unwrap();
+    let mut cameras = api["cameras"].as_array().unwrap().iter();
+    let first = cameras.find(|c| c["shortName"] == "camera 0").unwrap();
+    let uuid = first["uuid"].as_str().unwrap();
+    let target = format!("/api/cameras/{uuid}/main/live.m4s");
+    fan_out::measure(report, recorder, &target);
 }
 
-/// From the request to the first byte of the body, on a connection that is there.
-fn first_byte(server: &Server, target: &str) -> Duration {
+fn cold(report: &mut Report, recorder: &Server, store: &Store) {
+    let target = Targets::of(store).hour;
+    let hour = cold::Hour {
+        target: &target,
+        bytes: Client::connect(recorder.port).length(&target),
+        folder: store.files[0].parent().unwrap(),
+        files: &store.files,
+    };
+    cold::measure(report, recorder, &hour);
+}
+
+/// The cheapest of some rounds of both.
+fn in_turn(mut a: impl FnMut() -> f64, mut b: impl FnMut() -> f64) -> (f64, f64) {
+    let mut least = (f64::INFINITY, f64::INFINITY);
+    for _ in 0..ROUNDS {
+        least = (least.0.min(a()), least.1.min(b()));
+    }
+    least
+}
+
+/// From the request to the first byte of the body, on a connection that is there, in milliseconds.
+fn first_byte(server: &Server, target: &str) -> f64 {
     let mut client = Client::connect(server.port);
     let started = Instant::now();
     client.first_byte(target);
-    started.elapsed()
+    started.elapsed().as_secs_f64() * 1e3
+}
+
+/// CPU seconds of the server for a GB of the whole file.
+fn whole(server: &Server, target: &str, len: u64) -> f64 {
+    let mut client = Client::connect(server.port);
+    let before = server.cpu();
+    (0..WHOLE_READS).for_each(|_| assert_eq!(client.get(target, None), len));
+    let bytes = (len * u64::from(WHOLE_READS)) as f64;
+    (server.cpu() - before) / bytes * 1e9
 }
 
 /// CPU microseconds of the server for a range, at places all over the file, on one connection.
-fn ranges(server: &Server, target: &str, len: u64, size: u64) -> f64 {
+fn ranges(server: &Server, target: &str, len: u64, size: u64, count: u32) -> f64 {
     let mut client = Client::connect(server.port);
-    let count = if size > 1 << 19 { RANGES / 5 } else { RANGES };
     let at = |i: u32| u64::from(i).wrapping_mul(2_654_435_761 << 8) % (len - size);
     // So that each file was opened.
     (0..200).for_each(|i| {
@@ -116,84 +231,5 @@ fn ranges(server: &Server, target: &str, len: u64, size: u64) -> f64 {
     for i in 0..count {
         assert_eq!(client.get(target, Some(at(i)..at(i) + size)), size);
     }
-    (server.cpu() - before).as_secs_f64() * 1e6 / f64::from(count)
-}
-
-/// A server as a process.
-struct Server {
-    child: Child,
-    port: u16,
-}
-
-impl Server {
-    fn recorder(dir: &Path) -> Server {
-        let program = env!("CARGO_BIN_EXE_moonfire-nvr");
-        let config = dir.join("nvr.toml");
-        Server::start(
-            store::PORT,
-            Command::new("taskset")
-                .args(["-c", CORE, program, "run", "--config"])
-                .arg(config)
-                .stderr(Stdio::null()),
-        )
-    }
-
-    fn nginx(dir: &Path) -> Server {
-        let port = store::PORT + 1;
-        let conf = format!(
-            "daemon off; master_process off; worker_processes 1; pid {dir}/nginx.pid;\n\
-             error_log /dev/null;\nevents {{ }}\n\
-             http {{ access_log off; sendfile on; tcp_nopush off; tcp_nodelay on;\n\
-             keepalive_requests 1000000; open_file_cache max=10;\n\
-             client_body_temp_path {dir}/n1; proxy_temp_path {dir}/n2; fastcgi_temp_path {dir}/n3;\n\
-             uwsgi_temp_path {dir}/n4; scgi_temp_path {dir}/n5;\n\
-             server {{ listen 127.0.0.1:{port}; root {dir}/www; }} }}\n",
-            dir = dir.display()
-        );
-        let path = dir.join("nginx.conf");
-        std::fs::write(&path, conf).unwrap();
-        Server::start(
-            port,
-            Command::new("taskset")
-                .args(["-c", CORE, "nginx", "-c"])
-                .arg(path)
-                .stderr(Stdio::null()),
-        )
-    }
-
-    fn start(port: u16, command: &mut Command) -> Server {
-        let child = command.spawn().unwrap();
-        let started = Instant::now();
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(started.elapsed() < Duration::from_secs(30), "{command:?}");
-            std::thread::park_timeout(Duration::from_millis(50));
-        }
-        Server { child, port }
-    }
-
-    /// User and system time so far, of all its threads.
-    fn cpu(&self) -> Duration {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
-        let (_, fields) = stat.rsplit_once(')').unwrap();
-        let fields: Vec<&str> = fields.split_whitespace().collect();
-        let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
-        // USER_HZ is 100 on every Linux that this runs on.
-        Duration::from_millis(ticks * 10)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn pin_self() {
-    let pid = std::process::id().to_string();
-    let done = Command::new("taskset")
-        .args(["-pc", CORE, &pid])
-        .stdout(Stdio::null())
-        .status();
-    assert!(done.is_ok_and(|s| s.success()), "taskset is needed");
+    (server.cpu() - before) * 1e6 / f64::from(count)
 }

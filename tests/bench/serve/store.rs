@@ -1,5 +1,5 @@
-//! What there is to read: 62 minutes of a main stream with its sample files, a month of a sub stream of which
-//! the database alone knows.
+//! What there is to read: 62 minutes of a main stream with its sample files, and a month of a sub stream: a day
+//! of it has sample files (one, under many names), of the rest the database alone knows.
 
 use moonfire_nvr::config::{CameraConfig, StreamConfig};
 use moonfire_nvr::db::{Database, Flush, Mode, Reply, Request};
@@ -10,7 +10,9 @@ use moonfire_nvr::recording::recovery::{AttachRequest, attach};
 use moonfire_nvr::recording::{DirIdentity, OpenId, Recording, RecordingId, StreamId};
 use moonfire_nvr::time::{Duration90k, Wall90k};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -21,14 +23,21 @@ const START: Wall90k = Wall90k::from_unix_secs(1_760_000_000);
 const MINUTE: Duration90k = Duration90k::from_secs(60);
 const FRAMES: u32 = 1_800;
 const HOUR: u32 = 62;
+const DAY: u32 = 1_440;
 const MONTH: u32 = 43_200;
 /// Recordings that are committed together.
 const BATCH: u32 = 1_000;
 
+/// Where no camera answers.
+const NOBODY: &str = "rtsp://127.0.0.1:9/";
+
 pub struct Store {
     pub camera: Uuid,
-    /// Recordings of the main and of the sub stream.
+    /// The sample files of the hour.
+    pub files: Vec<PathBuf>,
+    /// Recordings of the main stream, and of a day and all of the sub stream.
     pub hour: u32,
+    pub day: u32,
     pub month: u32,
 }
 
@@ -37,15 +46,8 @@ impl Store {
     pub fn make(dir: &Path) -> Store {
         let (db_dir, sample_dir) = (dir.join("db"), dir.join("sample"));
         std::fs::create_dir(&sample_dir).unwrap();
-        let url = "rtsp://127.0.0.1:9/";
-        let config = format!(
-            "db_dir = {db_dir:?}\nsample_dirs = [{sample_dir:?}]\ntime_zone = \"UTC\"\n\
-             reserve = \"0 %\"\n[[http]]\nlisten = \"127.0.0.1:{PORT}\"\n\
-             allow_unauthenticated = [\"view_live\", \"view_recordings\"]\n\
-             [[camera]]\nname = \"driveway\"\n[camera.main]\nurl = {url:?}\nrecord = false\n\
-             [camera.sub]\nurl = {url:?}\nrecord = false\n"
-        );
-        std::fs::write(dir.join("nvr.toml"), config).unwrap();
+        let url = NOBODY;
+        configure(dir, 0, "");
         let mut db = Database::open(&db_dir, Mode::Create, 1).unwrap();
         let request = Request::Start {
             wall: START,
@@ -82,11 +84,28 @@ impl Store {
         let bytes: Vec<u8> = (0..maker.main.1 as usize)
             .map(|i| ((i * 2_654_435_761) >> 13) as u8)
             .collect();
-        let mut flush = Flush::default();
+        let (mut flush, mut files) = (Flush::default(), Vec::new());
         for sequence in 0..HOUR {
             let recording = maker.recording(main, sequence, &maker.main);
-            std::fs::write(sample_dir.join(recording.id.file_name()), &bytes).unwrap();
+            files.push(sample_dir.join(recording.id.file_name()));
+            write_synced(&files[sequence as usize], &bytes);
             flush.recordings.push((dir_id, recording));
+        }
+        // A day of the sub stream: many files, and the bytes of one.
+        let first = sample_dir.join(
+            RecordingId {
+                stream: sub,
+                sequence: 0,
+            }
+            .file_name(),
+        );
+        write_synced(&first, &bytes[..maker.sub.1 as usize]);
+        for sequence in 1..DAY {
+            let id = RecordingId {
+                stream: sub,
+                sequence,
+            };
+            std::fs::hard_link(&first, sample_dir.join(id.file_name())).unwrap();
         }
         for sequence in 0..MONTH {
             let recording = maker.recording(sub, sequence, &maker.sub);
@@ -100,10 +119,39 @@ impl Store {
         db.handle(Request::Flush(Box::new(flush))).unwrap();
         Store {
             camera: camera.uuid,
+            files,
             hour: HOUR,
+            day: DAY,
             month: MONTH,
         }
     }
+}
+
+/// Writes the configuration, with so many cameras more, of which the source at an address sends video.
+pub fn configure(dir: &Path, cameras: usize, source: &str) -> PathBuf {
+    let (db_dir, sample_dir) = (dir.join("db"), dir.join("sample"));
+    let mut config = format!(
+        "db_dir = {db_dir:?}\nsample_dirs = [{sample_dir:?}]\ntime_zone = \"UTC\"\n\
+         reserve = \"0 %\"\n[[http]]\nlisten = \"127.0.0.1:{PORT}\"\n\
+         allow_unauthenticated = [\"view_live\", \"view_recordings\"]\n\
+         [[camera]]\nname = \"driveway\"\n[camera.main]\nurl = {NOBODY:?}\nrecord = false\n\
+         [camera.sub]\nurl = {NOBODY:?}\nrecord = false\n"
+    );
+    for n in 0..cameras {
+        config += &format!(
+            "[[camera]]\nname = \"camera {n}\"\n[camera.main]\nurl = \"rtsp://{source}/{n}\"\n"
+        );
+    }
+    let path = dir.join("nvr.toml");
+    std::fs::write(&path, config).unwrap();
+    path
+}
+
+/// The bytes of a sample file, on the disk: what is not there cannot leave the page cache.
+fn write_synced(path: &Path, bytes: &[u8]) {
+    let mut file = File::create(path).unwrap();
+    file.write_all(bytes).unwrap();
+    file.sync_all().unwrap();
 }
 
 struct Maker {
