@@ -34,6 +34,10 @@ Commands:
   install    build, and install for this machine: /usr/local/bin/moonfire-nvr, a user and group
              moonfire-nvr, the folders /var/lib/moonfire-nvr/{db,sample}, /etc/moonfire-nvr.toml if
              there is none, and a systemd unit that is enabled, not started. Harmless twice.
+  minimum-rust
+             check that it still builds with Rust 1.85, the oldest that it promises. The
+             distribution's packages of that are unpacked below target/, not installed (150 MB once,
+             then some minutes; no part of test).
   uninstall  stop it, and remove the binary and the unit. Recordings, configuration and user stay.
 
 Options:
@@ -231,6 +235,16 @@ test_all() {
     [ -z "$failed" ] || exit 1
 }
 
+minimum_rust() {
+    local folder="${CARGO_TARGET_DIR:-target}/rust-$RUST_VERSION"
+    need_packages "${BUILD_PACKAGES[@]}" "${FFMPEG_PACKAGES[@]}"
+    cross/debian-rust "$RUST_VERSION" "$folder"
+    folder=$(cd "$folder" && pwd)
+    say "Checking with $("$folder/bin/rustc" --version)"
+    RUSTC="$folder/bin/rustc" CARGO_TARGET_DIR="$folder/target" "$folder/bin/cargo" \
+        check --locked --all-targets ${features[@]+"${features[@]}"}
+}
+
 # In DESTDIR everything belongs to whoever runs this.
 run_root() {
     if [ -n "${DESTDIR:-}" ]; then
@@ -327,13 +341,14 @@ command=${1:-}
 case $command in
     demo) demo "$@" ;;
     test) test_all "$@" ;;
-    build | install | uninstall)
+    build | install | minimum-rust | uninstall)
         # -S is understood after the command as well.
         [ "${1:-}" != -S ] || { skip=1; shift; }
         [ "$#" -eq 0 ] || die "$command takes no argument: see ./prep.sh --help"
         case $command in
             build) build ;;
             install) install_all ;;
+            minimum-rust) minimum_rust ;;
             uninstall) uninstall ;;
         esac
         ;;
