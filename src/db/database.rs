@@ -146,6 +146,7 @@ impl Database {
                 span,
                 limit,
             } => Ok(Reply::Gaps(self.some_gaps(stream, &span, limit)?)),
+            Request::Usage { since } => Ok(Reply::Usage(self.usage(since)?)),
             Request::SampleEntry(id) => Ok(Reply::SampleEntry(
                 self.entries.entry(&self.connection, id)?,
             )),

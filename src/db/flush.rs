@@ -261,10 +261,10 @@ pub(super) fn insert_gap(tx: &Transaction, open: OpenId, gap: &Gap) -> Result<()
 }
 
 /// A recording that may be given up.
-struct Oldest {
+pub(super) struct Oldest {
     id: RecordingId,
     dir: DirId,
-    start: Wall90k,
+    pub start: Wall90k,
     end: Wall90k,
     sample_file_bytes: i64,
     index_id: i64,
@@ -350,7 +350,11 @@ fn oldest_of_stream(tx: &Transaction, stream: StreamId) -> Result<Option<Oldest>
 }
 
 /// The stream's recording with the lowest sequence number of those in `dir`.
-fn oldest_in_dir(tx: &Transaction, stream: StreamId, dir: DirId) -> Result<Option<Oldest>, Error> {
+pub(super) fn oldest_in_dir(
+    tx: &Transaction,
+    stream: StreamId,
+    dir: DirId,
+) -> Result<Option<Oldest>, Error> {
     select_oldest(
         tx,
         "select sequence, dir_id, start_90k, wall_duration_90k, sample_file_bytes, index_id

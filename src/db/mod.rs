@@ -14,6 +14,7 @@ mod sessions;
 mod signals;
 mod sums;
 mod upgrade;
+mod usage;
 mod users;
 mod verify;
 
@@ -29,6 +30,7 @@ pub use signals::{
     SignalRequest, SignalState, SignalType, SignalUpdate,
 };
 pub use upgrade::{Progress, VERSION, upgrade};
+pub use usage::{DirUsage, StreamUsage, Usage};
 pub use users::{Credentials, NewUser, UserError, UserPatch, UserReply, UserRequest};
 pub use verify::Finding;
 
@@ -89,6 +91,8 @@ pub enum Request {
     /// The row of a sample entry, which is made if there is none and the database may be written.
     /// [`Reply::SampleEntryId`].
     SampleEntryId(Arc<VideoSampleEntry>),
+    /// What streams have recorded since a time, and what directories hold. [`Reply::Usage`].
+    Usage { since: Wall90k },
     /// Users. Answered by [`Reply::Users`].
     Users(UserRequest),
     /// Sessions and API tokens. Answered by [`Reply::Sessions`].
@@ -126,6 +130,7 @@ pub enum Reply {
     SampleEntry(Option<Arc<VideoSampleEntry>>),
     /// `None` if it has no row and the database is open for reading only.
     SampleEntryId(Option<i64>),
+    Usage(Usage),
     Users(UserReply),
     Sessions(SessionReply),
     Signals(SignalReply),

@@ -5,6 +5,7 @@
 //! survives a power cut. A recording whose last bytes were covered may be committed.
 
 use super::Cx;
+use super::disk_health::DiskHealth;
 use super::open_file::{Kind, OpenFile};
 use super::outbox::{FileStep, Outbox, Purpose};
 use super::port::{DiskError, DiskReply, DiskRequest, FileId, Severity, Space};
@@ -94,6 +95,7 @@ pub struct SampleDirectory {
     /// Why it is or was away, as it was last told; until a round has shown that it can be used.
     trouble: Option<String>,
     space: Option<Space>,
+    health: DiskHealth,
     files: BTreeMap<FileId, SampleFile>,
     journal: Journal,
     segment: Option<OpenFile>,
@@ -137,6 +139,7 @@ impl SampleDirectory {
             },
             trouble: None,
             space: None,
+            health: DiskHealth::default(),
             files: BTreeMap::new(),
             journal: Journal::new(row.uuid, 0, Vec::new()),
             segment: None,
@@ -188,6 +191,11 @@ impl SampleDirectory {
     /// The file system's space when it was last asked for.
     pub fn space(&self) -> Option<Space> {
         self.space
+    }
+
+    /// How it has fared.
+    pub fn health(&self) -> &DiskHealth {
+        &self.health
     }
 
     /// Nothing of it is open and no round under way.
@@ -581,6 +589,7 @@ impl SampleDirectory {
             Ok(DiskReply::Attached(attached)) => {
                 self.state = State::Ready;
                 self.attached_before = true;
+                self.health.attached();
                 self.journal = Journal::new(
                     self.identity.directory,
                     attached.next_segment,
@@ -594,7 +603,10 @@ impl SampleDirectory {
                 return;
             }
             Ok(_) => outcome.lost = Some("the disk gave no answer to attaching".to_owned()),
-            Err(e) => outcome.lost = Some(e.to_string()),
+            Err(e) => {
+                self.health.not_attached(cx.wall, &e);
+                outcome.lost = Some(e.to_string());
+            }
         }
         self.away(cx, outcome.lost.clone().unwrap_or_default());
     }
@@ -676,6 +688,7 @@ impl SampleDirectory {
             }
             (FileStep::Write { bytes, round, .. }, Ok(_)) => {
                 file.written(bytes);
+                self.health.wrote(cx.now.monotonic, bytes);
                 buffer
                     .into_iter()
                     .for_each(|b| cx.buffers.give_back(self.id, b));
@@ -732,6 +745,7 @@ impl SampleDirectory {
         // Some file systems find out only when they sync.
         outcome.full |= matches!(error, DiskError::NoSpace);
         let reason = error.to_string();
+        self.health.failed(cx.wall, error);
         self.put_away(cx);
         self.away(cx, reason.clone());
         outcome.lost = Some(reason);

@@ -13,6 +13,7 @@ mod cameras;
 mod clock;
 mod commit;
 mod directory;
+mod disk_health;
 mod lifecycle;
 mod open_file;
 mod outbox;

@@ -1,5 +1,7 @@
 //! The daemon's state, for the pages and the service manager.
 
+use super::directory::SampleDirectory;
+use super::disk_health::Condition;
 use super::{Nvr, Phase};
 use crate::db::{StreamKind, StreamTotals};
 use crate::recording::{DirId, GapCause, StreamId};
@@ -57,6 +59,14 @@ pub struct DirStatus {
     /// Why it cannot be used.
     pub trouble: Option<String>,
     pub full: bool,
+    /// What it is doing, in a word: `recording`, `ready`, `full`, `attaching`, `away`, `readOnly`, `failed`.
+    pub state: &'static str,
+    /// Since when it cannot be used.
+    pub since: Option<Wall90k>,
+    /// How often it has failed in use, since the start.
+    pub errors: u64,
+    /// Written to it, over the last minute.
+    pub bytes_per_second: u64,
     pub free_bytes: Option<u64>,
     pub total_bytes: Option<u64>,
 }
@@ -104,6 +114,10 @@ impl Nvr {
             ready: d.is_ready(),
             trouble: d.trouble().map(str::to_owned),
             full: d.is_full(),
+            state: self.dir_state(d),
+            since: d.health().since(),
+            errors: d.health().errors(),
+            bytes_per_second: d.health().bytes_per_second(now.monotonic),
             free_bytes: d.space().map(|s| s.free),
             total_bytes: d.space().map(|s| s.total),
         });
@@ -123,6 +137,21 @@ impl Nvr {
                 .sum(),
             disk_operations: self.out.disk_operations(),
             reactor: self.stats.clone(),
+        }
+    }
+
+    fn dir_state(&self, d: &SampleDirectory) -> &'static str {
+        let mut streams = self.streams.values();
+        match (d.is_ready(), d.health().condition()) {
+            (true, _) if d.is_full() => "full",
+            (true, _) if streams.any(|s| s.dir() == d.id() && s.recorder.is_recording()) => {
+                "recording"
+            }
+            (true, _) => "ready",
+            (false, Condition::Good) => "attaching",
+            (false, Condition::Away) => "away",
+            (false, Condition::ReadOnly) => "readOnly",
+            (false, Condition::Failed) => "failed",
         }
     }
 

@@ -12,6 +12,7 @@ mod restamp;
 mod sessions;
 mod signals;
 mod sums;
+mod usage;
 mod users;
 mod verify;
 

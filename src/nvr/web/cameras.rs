@@ -195,7 +195,8 @@ impl Nvr {
                 }
             }
             OfSetup::Test => self.begin_camera_test(now, request, who),
-            OfSetup::Retention | OfSetup::Disks => Err(Box::new(not_found())),
+            OfSetup::Retention => self.begin_retention(now, request, who),
+            OfSetup::Disks => self.begin_disks(now, request, who),
         }
     }
 

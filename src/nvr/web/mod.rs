@@ -14,7 +14,9 @@ mod changed;
 #[cfg(test)]
 mod client;
 mod days;
+mod disks;
 mod exchange;
+mod forecast;
 mod form;
 mod gaps;
 mod given_up;
