@@ -71,6 +71,15 @@ pub enum Severity {
 }
 
 impl Severity {
+    pub const ALL: [Severity; 6] = [
+        Severity::Critical,
+        Severity::Error,
+        Severity::Warning,
+        Severity::Notice,
+        Severity::Info,
+        Severity::Debug,
+    ];
+
     /// The word used in the configuration.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -15,6 +15,7 @@ mod commit;
 mod directory;
 mod disk_health;
 mod lifecycle;
+mod log_book;
 mod open_file;
 mod outbox;
 pub mod port;
@@ -555,6 +556,7 @@ impl Core for Nvr {
             return;
         }
         self.started.get_or_insert(now);
+        self.out.wall = self.clock.as_ref().map_or(now.wall, |c| c.wall(now));
         if let Some(change) = self.clock.as_mut().and_then(|c| c.observe(now)) {
             self.clock_changed(now, change);
         }

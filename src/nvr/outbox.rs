@@ -1,11 +1,13 @@
 //! What the core wants done, in order, and what each operation under way is for.
 
+use super::log_book::LogBook;
 use super::port::{
     Action, ConnId, DbId, DiskRequest, FileId, HelperId, LogRecord, LookupId, OpId, Severity,
 };
 use crate::db;
 use crate::decoder;
 use crate::recording::{DirId, StreamId};
+use crate::time::Wall90k;
 use std::collections::{HashMap, VecDeque};
 
 /// What a disk operation under way is for: where its answer goes.
@@ -65,6 +67,10 @@ pub struct Outbox {
     operations: HashMap<OpId, Pending>,
     conns: HashMap<ConnId, Owner>,
     lookups: HashMap<LookupId, Owner>,
+    /// What was logged last.
+    pub log_book: LogBook,
+    /// The time of day, as lines of the log are told with.
+    pub wall: Wall90k,
 }
 
 /// Whose a connection is.
@@ -204,13 +210,18 @@ impl Outbox {
 
     /// One line for the log that is about no single camera.
     pub fn log(&mut self, severity: Severity, event: &'static str, message: String) {
-        self.push(Action::Log(LogRecord {
+        self.log_record(LogRecord {
             severity,
             event,
             camera: None,
             stream: None,
             message,
-        }));
+        });
+    }
+
+    fn log_record(&mut self, record: LogRecord) {
+        self.log_book.add(self.wall, &record);
+        self.push(Action::Log(record));
     }
 
     /// One line for the log about a stream.
@@ -221,13 +232,13 @@ impl Outbox {
         name: &StreamName,
         message: String,
     ) {
-        self.push(Action::Log(LogRecord {
+        self.log_record(LogRecord {
             severity,
             event,
             camera: Some(name.camera.clone()),
             stream: Some(name.kind.as_str()),
             message,
-        }));
+        });
     }
 }
 

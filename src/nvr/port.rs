@@ -332,6 +332,17 @@ pub struct ReactorStats {
     pub log_lines_dropped: u64,
     /// `io_uring` or `threads`.
     pub disk_backend: &'static str,
+    pub process: ProcessStats,
+}
+
+/// What the program takes of the machine, and how busy that is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProcessStats {
+    /// Time of all its processors and threads since the program started.
+    pub cpu: Duration,
+    pub resident_bytes: u64,
+    /// The machine's load of the last 1, 5 and 15 minutes, in hundredths.
+    pub load_hundredths: [u32; 3],
 }
 
 /// One line of the log. It never holds a password; URLs in it are without their user part.

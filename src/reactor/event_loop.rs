@@ -11,6 +11,7 @@ mod tests;
 use super::clock::Clock;
 use super::disk::{ColdRead, Disk};
 use super::helper::{Helper, THIS_PROGRAM};
+use super::process;
 use super::resolver::{Asker, Resolver};
 use super::service_manager::ServiceManager;
 use super::signals::{Asked, Signals};
@@ -608,6 +609,7 @@ impl<C: Core> EventLoop<C> {
         self.stats.disk_operations = operations as u32;
         self.stats.disk_operations_most = most as u32;
         self.stats.log_lines_dropped = self.log.dropped();
+        self.stats.process = process::stats();
         let both = [
             (self.disk_watch.check(now, self.disk.stuck_since()), "disk"),
             (

@@ -8,6 +8,7 @@ mod clock;
 pub mod disk;
 mod event_loop;
 pub mod helper;
+mod process;
 mod resolver;
 mod service_manager;
 mod signals;

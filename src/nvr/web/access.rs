@@ -8,6 +8,7 @@ use crate::db::{self, SessionRequest};
 use crate::http::origin::{Names, Refused, Site};
 use crate::http::{Method, Request, Response, Status};
 use crate::nvr::Nvr;
+use crate::nvr::log_book::ACCESS;
 use crate::nvr::port::{ConnId, Severity};
 use crate::time::Now;
 use std::net::IpAddr;
@@ -183,7 +184,7 @@ impl Nvr {
             line.path,
             status.code()
         );
-        self.out.log(severity, "access", message);
+        self.out.log(severity, ACCESS, message);
     }
 
     /// Whether the browser knows the page as one got by TLS.

@@ -223,6 +223,18 @@ fn reactor(w: &mut Metrics<'_, '_>, r: &ReactorStats) -> fmt::Result {
         "The longest turn so far",
         r.longest_turn,
     )?;
+    w.gauge(
+        "process_resident_memory_bytes",
+        "Memory that the program holds",
+        |f| f.put(&[], r.process.resident_bytes),
+    )?;
+    let e = w.0.encode_descriptor(
+        "process_cpu_seconds",
+        "Processor time that the program took",
+        None,
+        MetricType::Counter,
+    )?;
+    ConstCounter::new(r.process.cpu.as_secs_f64()).encode(e)?;
     w.counter(
         "received_bytes",
         "Bytes received from cameras and clients",

@@ -12,6 +12,10 @@ pub enum Route {
     Page,
     Health,
     Metrics,
+    /// `/api/log`.
+    Log,
+    /// `/api/system`.
+    System,
     /// `/api/`.
     TopLevel,
     /// `/api/cameras/<uuid>/`.
@@ -114,6 +118,8 @@ impl Route {
             ["healthz"] => Route::Health,
             ["metrics"] => Route::Metrics,
             ["api"] | ["api", ""] => Route::TopLevel,
+            ["api", "log"] => Route::Log,
+            ["api", "system"] => Route::System,
             ["api", "signals"] => Route::OfSignals(OfSignals::Changes),
             ["api", "signals", id] => {
                 Route::OfSignals(OfSignals::Signal(SignalId(id.parse().ok()?)))
@@ -204,6 +210,8 @@ mod tests {
             ("/ui/live.js", Some(Route::Page)),
             ("/api", Some(Route::TopLevel)),
             ("/api/", Some(Route::TopLevel)),
+            ("/api/log", Some(Route::Log)),
+            ("/api/system", Some(Route::System)),
             ("/api/nonsense", None),
             (
                 "/api/init/7.mp4",

@@ -15,7 +15,7 @@ use super::route::{OfStream, Route};
 use super::scrub;
 use super::top_level::{self, Extras};
 use super::view::{self, Form, View, Wanted};
-use super::{Origin, metrics, not_found, page, require_read};
+use super::{Origin, log, metrics, not_found, page, require_read, system};
 use crate::access::{Attempt, Denied, Permission, Permissions, Principal};
 use crate::db::{self, Reply, StreamKind};
 use crate::decoder;
@@ -37,6 +37,7 @@ pub enum Task {
     Metrics {
         accept: Option<String>,
     },
+    System(Box<system::System>),
     TopLevel(TopLevel),
     Recordings(Recordings),
     Gaps(Gaps),
@@ -148,6 +149,11 @@ impl Nvr {
                 let accept = request.header("accept").map(str::to_owned);
                 Task::Metrics { accept }
             }
+            Route::Log => {
+                require(who, Permission::Administer, None)?;
+                Task::Whole(log::answer(&self.out.log_book, request)?)
+            }
+            Route::System => Task::System(Box::new(self.system_task(now, who)?)),
             Route::TopLevel => {
                 if let Err(refused) = require_any(who) {
                     return match who.user().is_none() && self.offers_setup(origin) {
@@ -325,6 +331,7 @@ impl Nvr {
                 task.need()
             }
             Task::Gaps(task) => task.need(),
+            Task::System(task) => task.need(),
             Task::SignIn(task) => self.need_of_sign_in(now, task)?,
             Task::Exchange(exchange) => exchange.need(),
             Task::Scrub(ask) => {
@@ -387,6 +394,7 @@ impl Nvr {
             Task::TopLevel(task) => self.top_level(now, &task),
             Task::Recordings(task) => task.answer(),
             Task::Gaps(task) => task.answer(),
+            Task::System(task) => task.answer(),
             Task::SignIn(task) => self.finish_sign_in(now, *task),
             Task::Exchange(exchange) => exchange.answer(),
             Task::Scrub(ask) => match ask.finish() {
@@ -467,7 +475,7 @@ impl Nvr {
 }
 
 /// Whether somebody may know of a camera.
-fn may_see(who: &Principal, camera: Uuid) -> bool {
+pub fn may_see(who: &Principal, camera: Uuid) -> bool {
     let mut all = Permission::ALL.into_iter();
     all.any(|p| who.may(p, Some(camera)))
 }
@@ -501,6 +509,7 @@ impl Task {
             }
             (Task::Recordings(task), Reply::Summaries(found)) => task.take(found)?,
             (Task::Gaps(task), Reply::Gaps(found)) => task.take(found)?,
+            (Task::System(task), Reply::Gaps(found)) => task.take(found),
             (Task::Picture(picture), reply) => picture.take(reply)?,
             (Task::Scrub(ask), reply) => ask.take(reply)?,
             (Task::Hls(task), reply) => task.take(reply)?,
