@@ -172,7 +172,8 @@ impl<C: Core> EventLoop<C> {
             tick: setup.bulk_tick,
             next_tick: now.monotonic,
             next_short_tick: now.monotonic,
-            next_stats: now.monotonic + STATS_INTERVAL,
+            // At once, so that they are there for who asks first.
+            next_stats: now.monotonic,
             turns: Turns::default(),
             stats: ReactorStats::default(),
             disk_watch: Watch::default(),

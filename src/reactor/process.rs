@@ -10,8 +10,9 @@ pub(super) fn stats() -> ProcessStats {
         [usage.user_time(), usage.system_time()]
             .into_iter()
             .map(|t| {
-                Duration::from_secs(t.tv_sec().unsigned_abs().into())
-                    + Duration::from_micros(t.tv_usec().unsigned_abs().into())
+                // Neither is ever below 0; how wide they are depends on the machine.
+                Duration::from_secs(u64::try_from(t.tv_sec()).unwrap_or(0))
+                    + Duration::from_micros(u64::try_from(t.tv_usec()).unwrap_or(0))
             })
             .sum()
     });

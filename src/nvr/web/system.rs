@@ -70,7 +70,7 @@ impl Lately {
         let (start, end) = (start.max(self.span.start), end.min(self.span.end));
         if start < end {
             self.gaps += 1;
-            self.missing = self.missing + (end - start);
+            self.missing += end - start;
         }
     }
 

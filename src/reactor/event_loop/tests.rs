@@ -685,6 +685,7 @@ fn the_core_is_told_how_the_reactor_fares() {
     let slow = Duration::from_secs(3600);
     el.stats.longest_recent_turn = slow;
     el.next_stats = el.clock.monotonic();
+    el.core.stats = None;
     el.until(|c| c.stats.is_some());
     let stats = el.core.stats.as_ref().unwrap();
     assert_eq!(stats.connections, 1);
