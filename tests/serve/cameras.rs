@@ -283,10 +283,12 @@ fn tested(recorder: &Recorder, camera: &RunningCamera) {
 
 /// A change that leaves the recording alone, and one that does not.
 fn changed(recorder: &Recorder, camera: &RunningCamera, path: &str) {
-    let runs =
-        |rows: Vec<Value>| -> Vec<Value> { rows.iter().map(|r| r["runStartId"].clone()).collect() };
     let main = format!("{path}main");
-    let before = runs(recorder.recorded(&main, 1));
+    let interrupted = || {
+        let rows = recorder.recorded(&main, 1);
+        let mut reasons = rows.iter().filter_map(|r| r["endReason"].as_str());
+        reasons.any(|reason| reason.contains("settings were changed"))
+    };
     let change = json!({ "camera": {
         "description": "the shed",
         "streams": { "main": { "retainDays": 30 }, "sub": { "url": camera.url("sub") } },
@@ -295,11 +297,14 @@ fn changed(recorder: &Recorder, camera: &RunningCamera, path: &str) {
     assert_eq!(reply.status, 204, "{}", reply.text());
     recorder.recorded(&format!("{path}sub"), 2);
     // The other stream has not noticed.
-    assert_eq!(runs(recorder.recorded(&main, 1)), before);
+    assert!(!interrupted());
     let test = json!({ "uuid": recorder.camera("garden").unwrap()["uuid"] });
     let told = recorder.change("POST", "/api/cameras/test", test).json();
     assert_eq!(told["streams"]["main"]["ok"], true, "{told}");
     assert_eq!(told["streams"]["sub"]["ok"], true, "{told}");
+    let change = json!({ "camera": { "streams": { "main": { "transport": "udp" } } } });
+    assert_eq!(recorder.change("PATCH", path, change).status, 204);
+    wait(|| interrupted().then_some(()));
 }
 
 /// All of a stream as one file, which ffprobe reads.
