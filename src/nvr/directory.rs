@@ -91,6 +91,8 @@ pub struct SampleDirectory {
     path: PathBuf,
     identity: DirIdentity,
     attached_before: bool,
+    /// Nothing is written to it.
+    read_only: bool,
     state: State,
     /// Why it is or was away, as it was last told; until a round has shown that it can be used.
     trouble: Option<String>,
@@ -125,7 +127,8 @@ pub struct SampleDirectory {
 }
 
 impl SampleDirectory {
-    pub fn new(row: &db::Dir, database: uuid::Uuid) -> SampleDirectory {
+    /// One that is still to be attached, to be written to or only to be read.
+    pub fn new(row: &db::Dir, database: uuid::Uuid, read_only: bool) -> SampleDirectory {
         SampleDirectory {
             id: row.id,
             path: row.path.clone(),
@@ -134,6 +137,7 @@ impl SampleDirectory {
                 directory: row.uuid,
             },
             attached_before: row.attached_before,
+            read_only,
             state: State::Away {
                 retry: Monotonic(0),
             },
@@ -234,6 +238,7 @@ impl SampleDirectory {
         let request = AttachRequest {
             identity: self.identity,
             may_create: !self.attached_before,
+            read_only: self.read_only,
             committed,
         };
         let request = DiskRequest::Attach {
@@ -596,7 +601,7 @@ impl SampleDirectory {
                     attached.segments.clone(),
                 );
                 self.next_round = cx.now.monotonic;
-                self.names_unsynced = true;
+                self.names_unsynced = !self.read_only;
                 self.remove_abandoned(cx, &attached);
                 outcome.attached = Some(attached);
                 self.ask_space(cx);

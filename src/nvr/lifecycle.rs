@@ -168,10 +168,11 @@ impl Nvr {
             self.out
                 .log(Severity::Notice, "configuration", note.clone());
         }
-        for row in snapshot.dirs.iter().filter(|_| !self.read_only) {
+        for row in &snapshot.dirs {
+            let read_only = self.read_only;
             self.dirs
                 .entry(row.id)
-                .or_insert_with(|| SampleDirectory::new(row, snapshot.database));
+                .or_insert_with(|| SampleDirectory::new(row, snapshot.database, read_only));
         }
         self.cameras_are(&snapshot.cameras);
         for camera in &snapshot.cameras {
@@ -285,6 +286,9 @@ impl Nvr {
 
     /// A directory was attached: takes in what its journal told.
     pub(super) fn directory_attached(&mut self, now: Now, id: DirId, attached: Attached) {
+        if self.read_only {
+            return;
+        }
         let request = self.out.db(Request::DirAttached { dir: id });
         self.requests.insert(request, DbPurpose::DirAttached(id));
         let recovered = attached.recovered.len();

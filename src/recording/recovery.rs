@@ -44,6 +44,9 @@ pub struct AttachRequest {
     pub identity: DirIdentity,
     /// An empty directory may be taken and marked as ours. A marked one that isn't ours never may.
     pub may_create: bool,
+    /// It is only read, perhaps beside the recorder that writes to it: neither locked nor changed, and
+    /// nothing is recovered.
+    pub read_only: bool,
     /// How far the database has got with each stream. Others are left alone.
     pub committed: BTreeMap<StreamId, Committed>,
 }
@@ -106,8 +109,11 @@ pub fn attach(dir: &dyn Directory, request: &AttachRequest) -> Result<Attached, 
     match read_marker(dir)? {
         Some(found) if found == request.identity => {}
         Some(found) => return Err(AttachError::Foreign { found }),
-        None if request.may_create => create_marker(dir, &request.identity)?,
+        None if request.may_create && !request.read_only => create_marker(dir, &request.identity)?,
         None => return Err(AttachError::NoMarker),
+    }
+    if request.read_only {
+        return Ok(Attached::default());
     }
     dir.create_dir(journal::FOLDER)?;
 

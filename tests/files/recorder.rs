@@ -65,6 +65,7 @@ impl Recorder {
                 directory: dir.uuid,
             },
             may_create: true,
+            read_only: false,
             committed: BTreeMap::new(),
         };
         attach(&RealDirectory::new(&sample_dir), &request).unwrap();

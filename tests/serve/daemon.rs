@@ -26,11 +26,17 @@ impl Demo {
     }
 
     /// Ends in good order, and goes on with what was recorded.
-    pub fn restart(mut self) -> Demo {
+    pub fn restart(self) -> Demo {
+        Demo::start_in(self.stop().0)
+    }
+
+    /// Ends in good order; its folder and the configuration in it stay.
+    pub fn stop(mut self) -> (tempfile::TempDir, std::path::PathBuf) {
         kill(Pid::from_raw(self.child.id() as i32), Signal::SIGINT).unwrap();
         assert!(self.child.wait().unwrap().success());
+        let config = self.config();
         let next = tempfile::tempdir().unwrap();
-        Demo::start_in(std::mem::replace(&mut self.dir, next))
+        (std::mem::replace(&mut self.dir, next), config)
     }
 
     fn start_in(dir: tempfile::TempDir) -> Demo {

@@ -12,4 +12,5 @@ mod guide;
 mod hls;
 mod live;
 mod pictures;
+mod read_only;
 mod webdriver;

@@ -25,7 +25,7 @@ pub(super) const READ_FLAGS: libc::c_int = libc::O_RDONLY | COMMON_FLAGS;
 /// The permissions of new files: the recorder writes, its group may read.
 pub(super) const FILE_MODE: libc::mode_t = 0o640;
 
-/// What is done to a directory that is open and locked before it is used.
+/// What is done to a directory that is open, and locked unless it is only read, before it is used.
 pub type AttachFn = fn(&SampleDirectory, &AttachRequest) -> Result<Attached, AttachError>;
 
 /// An operation. It owns what the kernel works with, until it has ended.
@@ -174,11 +174,13 @@ fn open_and_attach(
     request: &AttachRequest,
 ) -> Result<Outcome, DiskError> {
     let mut dir = SampleDirectory::open(path)?;
-    if !dir.lock().map_err(AttachError::Io)? {
+    if !request.read_only && !dir.lock().map_err(AttachError::Io)? {
         return Err(AttachError::Locked.into());
     }
     let attached = attach(&dir, request)?;
-    dir.open_journal().map_err(AttachError::Io)?;
+    if !request.read_only {
+        dir.open_journal().map_err(AttachError::Io)?;
+    }
     Ok(Outcome::Attached(dir, Box::new(attached)))
 }
 

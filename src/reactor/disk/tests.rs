@@ -137,6 +137,7 @@ fn attach(dir: DirId, path: &Path) -> DiskRequest {
                 directory: Uuid::nil(),
             },
             may_create: true,
+            read_only: false,
             committed: BTreeMap::new(),
         },
     }

@@ -661,6 +661,7 @@ fn the_disk_answers() {
                     directory: uuid::Uuid::nil(),
                 },
                 may_create: true,
+                read_only: false,
                 committed: Default::default(),
             },
         };

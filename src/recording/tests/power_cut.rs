@@ -123,6 +123,7 @@ impl Recorder {
         AttachRequest {
             identity: identity(),
             may_create: true,
+            read_only: false,
             committed: self.streams.iter().map(|s| (s.id, s.committed)).collect(),
         }
     }

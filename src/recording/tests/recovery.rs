@@ -22,6 +22,7 @@ fn request() -> AttachRequest {
             directory: Uuid::from_u128(2),
         },
         may_create: true,
+        read_only: false,
         committed: BTreeMap::from([(
             StreamId(1),
             Committed {
@@ -52,6 +53,21 @@ fn an_empty_directory_is_taken_once() {
     assert!(
         text.contains("Moonfire NVR") && text.contains(&request().identity.database.to_string())
     );
+}
+
+#[test]
+fn what_is_only_read_is_not_changed() {
+    let d = MemoryDirectory::default();
+    let read = AttachRequest {
+        read_only: true,
+        ..request()
+    };
+    assert!(matches!(attach(&d, &read), Err(AttachError::NoMarker)));
+    assert!(d.list("").unwrap().is_empty());
+    attach(&d, &request()).unwrap();
+    let marked = d.list("").unwrap();
+    assert!(attach(&d, &read).unwrap().recovered.is_empty());
+    assert_eq!(d.list("").unwrap(), marked);
 }
 
 #[test]

@@ -111,6 +111,7 @@ impl Disk {
         let request = AttachRequest {
             identity,
             may_create: true,
+            read_only: false,
             committed: BTreeMap::new(),
         };
         let _ = recovery::attach(&View::new(&mut self.stranger), &request);

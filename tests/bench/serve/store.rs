@@ -70,6 +70,7 @@ impl Store {
                 directory: snapshot.dirs[0].uuid,
             },
             may_create: true,
+            read_only: false,
             committed: BTreeMap::new(),
         };
         attach(&RealDirectory::new(&sample_dir), &request).unwrap();

@@ -160,6 +160,7 @@ fuzz_target!(|input: &[u8]| {
             directory: Uuid::from_u128(2),
         },
         may_create: true,
+        read_only: false,
         committed: (0..4)
             .map(|s| {
                 let committed = Committed {

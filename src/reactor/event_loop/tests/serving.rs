@@ -112,6 +112,7 @@ pub(super) fn attach_request(path: &Path) -> DiskRequest {
                 directory: Uuid::nil(),
             },
             may_create: true,
+            read_only: false,
             committed: BTreeMap::new(),
         },
     }
