@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 
 fn write(dir: &Path, parts: &[Vec<u8>]) -> PathBuf {
     let path = dir.join("out.mp4");
-    std::fs::write(&path, parts.concat()).unwrap();
+    let bytes = parts.concat();
+    crate::boxes::check(&bytes);
+    std::fs::write(&path, bytes).unwrap();
     path
 }
 

@@ -1,5 +1,6 @@
 //! Files: what is made of recordings, judged by ffmpeg and ffprobe.
 
+mod boxes;
 mod check;
 mod export;
 mod footage;

@@ -114,9 +114,12 @@ impl Store {
         out
     }
 
+    /// Writes a file, which must be sound.
     pub fn write(&self, file: &File, dir: &Path) -> PathBuf {
         let path = dir.join("out.mp4");
-        std::fs::write(&path, self.read(file, 0..file.len())).unwrap();
+        let bytes = self.read(file, 0..file.len());
+        crate::boxes::check(&bytes);
+        std::fs::write(&path, bytes).unwrap();
         path
     }
 }
