@@ -168,6 +168,11 @@ impl Connection {
         }
     }
 
+    /// Nothing more is read: the peer sends no more, or has sent too much ahead.
+    pub fn is_last(&self) -> bool {
+        self.last
+    }
+
     /// Begins the response to the request that was handed over: the bytes of its head.
     ///
     /// If [`Self::wants_body`] then, the caller queues the body and calls [`Self::body_done`] when the last

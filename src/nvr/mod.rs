@@ -286,6 +286,7 @@ impl Nvr {
             }
             Event::Drained { conn } => self.http_event(now, Event::Drained { conn }),
             Event::Draining { conn } => self.http_event(now, Event::Draining { conn }),
+            Event::InputEnded { conn } => self.http_event(now, Event::InputEnded { conn }),
             Event::Closed { conn, reason } => {
                 let owner = self.out.owner(conn);
                 self.out.forget_conn(conn);

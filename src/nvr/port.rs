@@ -84,6 +84,10 @@ pub enum Event<'a> {
     /// now fewer do: what is to follow should be queued now, so that sending does not stop for it.
     /// Where all of it goes at once there is only [`Event::Drained`].
     Draining { conn: ConnId },
+    /// The peer of a connection that was accepted will send no more, and may still read what is sent to
+    /// it: a client that shuts down its sending side behind its request (RFC 9112 section 9.6). Told
+    /// once. The connection stays open until it is closed here or the peer is seen to be gone.
+    InputEnded { conn: ConnId },
     /// The connection could not be made, was closed by the peer (`Ok`) or failed. The core need not
     /// close it; the id is gone.
     Closed {

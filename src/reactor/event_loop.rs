@@ -279,6 +279,9 @@ impl<C: Core> EventLoop<C> {
                     if event.is_writable() || event.is_error() {
                         self.sockets.writable(key);
                     }
+                    if event.is_write_closed() {
+                        self.sockets.hung_up(key);
+                    }
                     let readable = event.is_readable() || event.is_read_closed();
                     if (readable || event.is_error()) && self.sockets.mark_ready(key) {
                         self.ready.push_back(key);

@@ -9,6 +9,7 @@ mod client;
 mod daemon;
 mod files;
 mod guide;
+mod half_closed;
 mod hls;
 mod live;
 mod pictures;

@@ -141,6 +141,10 @@ impl Nvr {
         let Some(client) = self.web.clients.get_mut(&conn) else {
             return;
         };
+        if client.connection.is_last() {
+            // Nobody who sends no more can say when to stop.
+            return self.close_client(conn, true);
+        }
         let upgraded = client.connection.upgrade(now, &handshake);
         let bytes = upgraded.head;
         self.out.push(Action::Send { conn, bytes });

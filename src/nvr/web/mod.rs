@@ -22,6 +22,7 @@ mod gaps;
 mod given_up;
 mod hls;
 mod indexes;
+mod input_end;
 mod live;
 mod log;
 mod login;
@@ -257,6 +258,7 @@ impl Nvr {
             }
             Event::Drained { conn } => self.drained(now, conn),
             Event::Draining { conn } => self.draining(now, conn),
+            Event::InputEnded { conn } => self.input_ended(now, conn),
             Event::Closed { conn, reason } => {
                 if let Err(super::port::SocketError::File(e)) = reason {
                     let message = format!("a recording could not be sent: {e}");

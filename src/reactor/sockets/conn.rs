@@ -106,6 +106,12 @@ pub(super) struct Conn {
     pub(super) ready: bool,
     pub(super) disk: DiskWait,
     pub(super) tls: Option<Box<Tls>>,
+    /// The peer of an accepted connection will send no more; the core was told.
+    pub(super) input_ended: bool,
+    /// The peer is gone, or takes nothing any more: so the poll says.
+    pub(super) hung_up: bool,
+    /// Bytes that were read and dropped since it was closed.
+    pub(super) dropped: usize,
     /// Something was queued since the core was last told that all is sent.
     pub(super) owes_drained: bool,
 }
@@ -226,6 +232,9 @@ impl Conn {
             ready: false,
             disk: DiskWait::default(),
             tls: None,
+            input_ended: false,
+            hung_up: false,
+            dropped: 0,
             owes_drained: false,
         }
     }

@@ -52,6 +52,10 @@ const TLS_COST: usize = 8;
 /// the peer close in turn. Then it is cut.
 const FLUSH_LIMIT: Duration = Duration::from_secs(5);
 
+/// What a peer may still send that is not listened to any more, while it is being told so: a client
+/// that posts too much reads its 413 at the end of the post. Past it the connection is cut.
+pub const LINGER_BYTES: usize = 16 << 20;
+
 /// A bulk TCP connection wakes the loop ahead of its tick when so many bytes wait in the kernel
 /// (`SO_RCVLOWAT`): not for the key frame of a usual camera, but before the window can close. For
 /// the kernel makes the receive buffer twice as large at least, while its own tuning, which goes by
@@ -247,6 +251,14 @@ impl Sockets {
         }
     }
 
+    /// The poll says that the peer is gone, or that the connection has failed. What it sent before is
+    /// still read.
+    pub(super) fn hung_up(&mut self, key: SlotKey) {
+        if let Some(conn) = self.conns.get_mut(key) {
+            conn.hung_up = true;
+        }
+    }
+
     /// Marks a socket as one to be read; false if it is marked already or gone.
     pub(super) fn mark_ready(&mut self, key: SlotKey) -> bool {
         match self.conns.get_mut(key) {
@@ -297,6 +309,13 @@ impl Sockets {
         let Some(conn) = self.conns.get_mut(key) else {
             return Reading::Nothing;
         };
+        if conn.input_ended && conn.phase == Phase::Open {
+            // There is nothing to be read but that it is gone.
+            if conn.hung_up {
+                self.remove(key, Some(Ok(())));
+            }
+            return Reading::Nothing;
+        }
         match (conn.phase, &conn.socket) {
             (Phase::Connecting, _) => return Reading::Nothing,
             (_, Socket::Udp { socket, peer }) => return udp::read(conn.id, socket, *peer, buf),
@@ -311,7 +330,13 @@ impl Sockets {
                 self.read_end(key, now);
                 Reading::Nothing
             }
-            Ok(len) if conn.phase != Phase::Open => Reading::Dropped(len),
+            Ok(len) if conn.phase != Phase::Open => {
+                conn.dropped += len;
+                if conn.dropped > LINGER_BYTES {
+                    self.remove(key, None);
+                }
+                Reading::Dropped(len)
+            }
             Ok(len) => Reading::Bytes {
                 conn: conn.id,
                 len,
@@ -512,11 +537,17 @@ impl Sockets {
 
     /// The peer has closed its side. What we still have to send is sent.
     fn read_end(&mut self, key: SlotKey, now: Monotonic) {
-        let Some(conn) = self.conns.get(key) else {
+        let Some(conn) = self.conns.get_mut(key) else {
             return;
         };
         match conn.phase {
-            Phase::Open if !conn.queue.is_empty() => {
+            // It may read on: what it asked for is the core's to know.
+            Phase::Open if conn.accepted && !conn.hung_up => {
+                conn.input_ended = true;
+                let conn = conn.id;
+                self.events.push_back(Event::InputEnded { conn });
+            }
+            Phase::Open if !conn.accepted && !conn.queue.is_empty() => {
                 let id = conn.id;
                 self.events.push_back(Event::Closed {
                     conn: id,

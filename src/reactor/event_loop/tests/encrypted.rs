@@ -78,7 +78,7 @@ fn echoes_in_both_versions() {
         el.until(|c| {
             c.heard
                 .iter()
-                .any(|h| matches!(h, Heard::Closed(id, _) if *id == conn))
+                .any(|h| matches!(h, Heard::Closed(id, _) | Heard::InputEnded(id) if *id == conn))
         });
     }
     el.until_all(|el| el.sockets.len() == 0);
