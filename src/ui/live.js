@@ -1,142 +1,139 @@
-// The live page: a tile for each camera, the sub stream in the grid and the main stream when tapped.
+// The live page: a tile for each camera, the sub stream in the grid and the main stream when enlarged.
 
-import { Player } from "/ui/player.js";
+import { h, put, say } from "/ui/dom.js";
+import { arrange } from "/ui/arrange.js";
+import { layOut } from "/ui/grid.js";
+import { may, now90k, recorder, watch } from "/ui/state.js";
+import { S } from "/ui/strings.js";
+import { Tile } from "/ui/tile.js";
 
-const LOOK_MS = 5000;
-const TICKS_PER_SECOND = 90000;
+/** Where this browser remembers which camera comes where. */
+const ORDER = "live-order";
 
-const tiles = new Map();
-const grid = document.getElementById("tiles");
-const summary = document.getElementById("summary");
-
-function since(ticks) {
-  const s = Math.max(0, Math.round(ticks / TICKS_PER_SECOND));
-  if (s < 60) return `${s} s`;
-  if (s < 3600) return `${Math.floor(s / 60)} min`;
-  return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
-}
-
-class Tile {
-  constructor(camera) {
-    this.camera = camera;
-    this.large = false;
-    this.element = document.createElement("button");
-    this.element.className = "tile";
-    this.element.type = "button";
-    this.video = document.createElement("video");
-    this.video.muted = true;
-    this.video.playsInline = true;
-    this.name = document.createElement("span");
-    this.name.className = "tile-name";
-    this.word = document.createElement("span");
-    this.word.className = "tile-word";
-    this.element.append(this.video, this.word, this.name);
-    this.element.addEventListener("click", () => toggle(this));
-    this.update(camera);
-    this.play();
-  }
-
-  /** The stream to show: the small one in the grid, if there is one. */
-  kind() {
-    const { main, sub } = this.camera.streams;
-    const wanted = this.large ? (main ?? sub) : (sub ?? main);
-    return wanted === main ? "main" : "sub";
-  }
-
-  play() {
-    this.player?.stop();
-    const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-    const path = `/api/cameras/${this.camera.uuid}/${this.kind()}/live.m4s`;
-    this.player = new Player(this.video, `${scheme}//${location.host}${path}`, (state, detail) => {
-      this.state = state;
-      this.detail = detail;
-      this.show();
-    });
-  }
-
-  stop() {
-    this.player?.stop();
-    this.player = null;
-  }
-
-  update(camera, now) {
-    this.camera = camera;
-    this.now = now;
-    this.show();
-  }
-
-  show() {
-    const stream = this.camera.streams[this.kind()];
-    this.name.textContent = this.camera.shortName;
-    const gone = stream && !stream.recording && stream.gap;
-    let word = "";
-    if (gone) word = `Away for ${since((this.now ?? 0) - stream.gap.startTime90k)}: ${stream.gap.detail}`;
-    else if (this.state === "unsupported") word = `This browser cannot play ${this.detail}`;
-    else if (this.state === "lost") word = "Connecting again…";
-    else if (this.state === "waiting") word = "Waiting for the camera…";
-    this.word.textContent = word;
-    this.word.hidden = word === "";
-    this.element.classList.toggle("away", Boolean(gone));
-    const state = word || "live";
-    this.element.setAttribute("aria-label", `${this.camera.shortName}: ${state}. ${this.large ? "Show all" : "Enlarge"}`);
-  }
-}
-
-/** One camera large, or all of them. */
-function toggle(tile) {
-  tile.large = !tile.large;
-  grid.classList.toggle("one", tile.large);
-  for (const other of tiles.values()) {
-    other.element.hidden = tile.large && other !== tile;
-    if (other === tile) other.play();
-    else if (tile.large) other.stop();
-    else if (!other.player) other.play();
-  }
-}
-
-async function look() {
+/** @returns {string[]} */
+function remembered() {
   try {
-    const reply = await fetch("/api/");
-    if (reply.status === 401) {
-      location.assign(`/ui/login.html?next=${encodeURIComponent(location.pathname)}`);
-      return;
+    const order = JSON.parse(localStorage.getItem(ORDER) ?? "[]");
+    return Array.isArray(order) ? order : [];
+  } catch {
+    return [];
+  }
+}
+
+/** @param {string[]} order */
+function remember(order) {
+  try {
+    localStorage.setItem(ORDER, JSON.stringify(order));
+  } catch {
+    // A private window may keep nothing.
+  }
+}
+
+/** Which camera is large. @type {((parameters: URLSearchParams) => boolean) | null} */
+let enlarge = null;
+
+/** @param {URLSearchParams} parameters */
+export const moved = (parameters) => enlarge?.(parameters) ?? false;
+
+/**
+ * @param {HTMLElement} root
+ * @param {URLSearchParams} parameters
+ */
+export function show(root, parameters) {
+  /** @type {Map<string, Tile>} */
+  const tiles = new Map();
+  const grid = h("div", { class: "tiles", id: "tiles" });
+  const spoken = h("p", { class: "spoken", role: "status" });
+  const title = h("h1", { class: "spoken" }, S.live.title);
+  const nothing = h("div", { class: "empty", hidden: true });
+  root.append(title, spoken, nothing, grid);
+  let large = parameters.get("camera");
+
+  const seen = new IntersectionObserver((entries) => {
+    for (const entry of entries) tiles.get(/** @type {HTMLElement} */ (entry.target).dataset.camera ?? "")?.see(entry.isIntersecting);
+  });
+  const hidden = () => {
+    for (const tile of tiles.values()) tile.see(tile.isOnScreen());
+  };
+  document.addEventListener("visibilitychange", hidden);
+
+  const fit = () => layOut(grid, [...tiles.values()].filter((t) => !t.element.hidden).length);
+  const resized = new ResizeObserver(fit);
+  resized.observe(root);
+
+  enlarge = (to) => {
+    large = to.get("camera");
+    for (const [uuid, tile] of tiles) {
+      tile.element.hidden = large !== null && tiles.has(large) && uuid !== large;
+      tile.enlarge(uuid === large);
     }
-    if (!reply.ok) throw new Error((await reply.text()).trim());
-    const api = await reply.json();
-    for (const camera of api.cameras) {
+    grid.classList.toggle("one", large !== null && tiles.has(large));
+    fit();
+    return true;
+  };
+
+  const order = () => [...grid.children].map((e) => /** @type {HTMLElement} */ (e).dataset.camera ?? "");
+  arrange(grid, (uuid) => {
+    remember(order());
+    say(spoken, S.live.moved(tiles.get(uuid)?.camera.shortName ?? "", order().indexOf(uuid) + 1, tiles.size));
+  });
+
+  const look = () => {
+    const { state } = recorder;
+    if (!state) return;
+    const cameras = state.cameras.filter((c) => !c.removed && Object.keys(c.streams).length > 0);
+    const known = remembered();
+    const place = (/** @type {string} */ uuid) => (known.indexOf(uuid) + 1 || known.length + 1);
+    let isChanged = false;
+    for (const camera of [...cameras].sort((a, b) => place(a.uuid) - place(b.uuid))) {
       const tile = tiles.get(camera.uuid);
       if (tile) {
-        tile.update(camera, api.now90k);
-      } else {
-        const made = new Tile(camera);
-        tiles.set(camera.uuid, made);
-        grid.append(made.element);
-        made.update(camera, api.now90k);
+        tile.update(camera);
+        continue;
       }
+      const made = new Tile(camera);
+      tiles.set(camera.uuid, made);
+      grid.append(made.element);
+      seen.observe(made.element);
+      isChanged = true;
     }
     for (const [uuid, tile] of tiles) {
-      if (!api.cameras.some((c) => c.uuid === uuid)) {
-        tile.stop();
-        tile.element.remove();
-        tiles.delete(uuid);
-      }
+      if (cameras.some((c) => c.uuid === uuid)) continue;
+      tile.end();
+      tile.element.remove();
+      tiles.delete(uuid);
+      isChanged = true;
     }
-    const n = api.cameras.length;
-    summary.textContent = n === 0 ? "No camera yet: name one in the configuration." : `${n} camera${n === 1 ? "" : "s"}`;
-  } catch (e) {
-    summary.textContent = `The recorder does not answer: ${e.message}`;
-  }
+    if (isChanged) enlarge?.(new URLSearchParams(large ? { camera: large } : {}));
+    nothing.hidden = cameras.length > 0;
+    if (cameras.length === 0 && !nothing.hasChildNodes()) put(nothing, empty());
+  };
+  const unwatch = watch(look);
+  const clock = setInterval(() => {
+    for (const tile of tiles.values()) tile.tick(now90k());
+  }, 500);
+  const escape = (/** @type {KeyboardEvent} */ e) => {
+    if (e.key === "Escape" && large !== null && !document.fullscreenElement) location.hash = "#live";
+  };
+  document.addEventListener("keydown", escape);
+
+  return () => {
+    enlarge = null;
+    unwatch();
+    clearInterval(clock);
+    seen.disconnect();
+    resized.disconnect();
+    document.removeEventListener("visibilitychange", hidden);
+    document.removeEventListener("keydown", escape);
+    for (const tile of tiles.values()) tile.end();
+  };
 }
 
-// What nobody sees costs nothing.
-document.addEventListener("visibilitychange", () => {
-  for (const tile of tiles.values()) {
-    if (document.hidden) tile.stop();
-    else if (!tile.element.hidden) tile.play();
-  }
-});
-
-await look();
-setInterval(() => {
-  if (!document.hidden) look();
-}, LOOK_MS);
+/** What there is to say while there is no camera. */
+export function empty() {
+  return [
+    h("h2", {}, S.noCameras),
+    h("p", {}, may("configure") ? S.noCamerasLong : S.noCamerasMayNot),
+    may("configure") && h("p", {}, h("a", { class: "button", href: "#cameras?new=" }, S.addCamera)),
+  ];
+}

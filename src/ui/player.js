@@ -12,10 +12,12 @@ const MAX_WAITING = 600;
 const FIRST_RETRY_MS = 1000;
 const LAST_RETRY_MS = 15000;
 
-/** Initialization segments by the id of their sample entry: they never change. */
+/** Initialization segments by the id of their sample entry: they never change. @type {Map<string, Promise<ArrayBuffer>>} */
 const inits = new Map();
 
-function init(id) {
+/** @param {string | number} key */
+export function init(key) {
+  const id = String(key);
   if (!inits.has(id)) {
     const asked = fetch(`/api/init/${id}.mp4`).then((r) => {
       if (!r.ok) throw new Error(`initialization segment ${id}: ${r.status}`);
@@ -24,36 +26,70 @@ function init(id) {
     asked.catch(() => inits.delete(id));
     inits.set(id, asked);
   }
-  return inits.get(id);
+  return /** @type {Promise<ArrayBuffer>} */ (inits.get(id));
 }
 
-/** Takes a message apart: header lines, an empty line, a media segment. */
+/** What this browser has for playing segments; phones of Apple have their own. @returns {typeof MediaSource | undefined} */
+export const sourceType = () => /** @type {any} */ (window).ManagedMediaSource ?? window.MediaSource;
+
+/**
+ * Takes a message apart: header lines, an empty line, a media segment.
+ * @param {ArrayBuffer} buffer
+ */
 function parse(buffer) {
   const bytes = new Uint8Array(buffer);
   let end = 0;
   while (end + 3 < bytes.length && !(bytes[end] === 13 && bytes[end + 1] === 10 && bytes[end + 2] === 13)) end += 1;
+  /** @type {Map<string, string>} */
   const fields = new Map();
   for (const line of new TextDecoder().decode(bytes.subarray(0, end)).split("\r\n")) {
     const colon = line.indexOf(": ");
     fields.set(line.slice(0, colon).toLowerCase(), line.slice(colon + 2));
   }
-  const [start, stop] = fields.get("x-media-time-range").split("-").map(Number);
+  const [start, stop] = (fields.get("x-media-time-range") ?? "").split("-").map(Number);
   const before = Number(fields.get("x-prev-media-duration"));
   return {
-    type: fields.get("content-type"),
-    entry: fields.get("x-video-sample-entry-id"),
+    type: fields.get("content-type") ?? "",
+    entry: fields.get("x-video-sample-entry-id") ?? "",
     start: (before + start) / TICKS_PER_SECOND,
     end: (before + stop) / TICKS_PER_SECOND,
+    // When the last of it was recorded, in 1/90,000 s.
+    wall: Number(fields.get("x-recording-start")) + stop,
     segment: bytes.subarray(end + 4),
   };
 }
 
-/** A stream being watched. `onState` is told "waiting", "playing", "unsupported" or "lost". */
+/**
+ * A stream being watched. `onState` is told "waiting", "playing" with when the picture that is shown was
+ * recorded, "unsupported" with the codec, or "lost".
+ */
 export class Player {
+  /**
+   * @param {HTMLVideoElement} video
+   * @param {string} url
+   * @param {(state: string, detail?: any) => void} onState
+   */
   constructor(video, url, onState) {
     this.video = video;
     this.url = url;
     this.onState = onState;
+    this.retry = 0;
+    /** Something is fetched that the next segment needs. */
+    this.busy = false;
+    /** When the end of what the browser has was recorded, in 1/90,000 s. */
+    this.wall = 0;
+    /** Media time that is 0 for the browser, in seconds. */
+    this.origin = 0;
+    /** @type {ReturnType<typeof parse>[]} */
+    this.waiting = [];
+    /** @type {MediaSource | null} */
+    this.source = null;
+    /** @type {SourceBuffer | null} */
+    this.buffer = null;
+    /** The sample entry that the browser has last got. @type {string | null} */
+    this.entry = null;
+    /** @type {WebSocket | null} */
+    this.socket = null;
     this.retryMs = FIRST_RETRY_MS;
     this.stopped = false;
     this.connect();
@@ -72,10 +108,11 @@ export class Player {
     this.source = null;
     this.buffer = null;
     this.entry = null;
-    this.socket = new WebSocket(this.url);
-    this.socket.binaryType = "arraybuffer";
-    this.socket.onmessage = (m) => this.received(m.data);
-    this.socket.onclose = () => this.lost();
+    const socket = new WebSocket(this.url);
+    socket.binaryType = "arraybuffer";
+    socket.onmessage = (m) => this.received(m.data);
+    socket.onclose = () => this.lost();
+    this.socket = socket;
   }
 
   disconnect() {
@@ -102,6 +139,7 @@ export class Player {
     this.retryMs = Math.min(this.retryMs * 2, LAST_RETRY_MS);
   }
 
+  /** @param {ArrayBuffer | string} data */
   received(data) {
     // Frames that were dropped show by themselves; an error is followed by the end.
     if (typeof data === "string") return;
@@ -112,9 +150,12 @@ export class Player {
     this.append();
   }
 
-  /** Makes the media source for the first part; false if this browser cannot play it. */
+  /**
+   * Makes the media source for the first part; false if this browser cannot play it.
+   * @param {ReturnType<typeof parse>} part
+   */
   open(part) {
-    const Source = window.ManagedMediaSource ?? window.MediaSource;
+    const Source = sourceType();
     if (!Source?.isTypeSupported(part.type)) {
       this.stopped = true;
       this.disconnect();
@@ -153,6 +194,7 @@ export class Player {
         return;
       }
       this.waiting.shift();
+      this.wall = part.wall;
       buffer.timestampOffset = part.start - this.origin;
       buffer.appendBuffer(part.segment);
     } catch {
@@ -169,6 +211,7 @@ export class Player {
   /** Keeps near the newest frame, and forgets what is long past. */
   follow() {
     const { video, buffer } = this;
+    if (!buffer) return;
     const ranges = buffer.buffered;
     if (!ranges.length) return;
     const end = ranges.end(ranges.length - 1);
@@ -181,7 +224,7 @@ export class Player {
     if (video.paused) video.play().catch(() => {});
     if (video.readyState >= 3) {
       this.retryMs = FIRST_RETRY_MS;
-      this.onState("playing", behind);
+      this.onState("playing", this.wall - behind * TICKS_PER_SECOND);
     }
     const first = ranges.start(0);
     if (video.currentTime - first > 2 * KEPT_S && !buffer.updating && !this.waiting.length) {

@@ -130,9 +130,9 @@ fn chromium_plays_live_and_recorded() {
     let url = |path: &str| format!("http://{}{path}", demo.addr);
 
     // Live: sub streams side by side, the main stream of the one that is tapped.
-    browser.open(&url("/ui/live.html"));
+    browser.open(&url("/#live"));
     plays_on(&browser, 2, size(&demo, &sub));
-    browser.run("document.querySelector('.tile').click();", json!([]));
+    browser.run("document.querySelector('.tile-open').click();", json!([]));
     plays_on(&browser, 1, size(&demo, &main));
     assert_eq!(browser.complaints(), [""; 0]);
 

@@ -381,7 +381,7 @@ pub fn ask_for_setup() -> Exchange {
             Status::Unauthorized,
             &json!({
                 "setup": true,
-                "message": "make the first administrator, at /ui/setup.html or by POST /api/setup",
+                "message": "make the first administrator, on the page or by POST /api/setup",
             }),
         ),
         _ => denied_response(Denied::SignIn),

@@ -7,77 +7,76 @@ use std::borrow::Cow;
 /// A path, its media type and its content.
 struct File(&'static str, &'static str, &'static [u8]);
 
+const HTML: &str = "text/html; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const STYLE: &str = "text/css; charset=utf-8";
+const ICON: &str = "image/svg+xml";
+
+/// In debug builds, a folder whose files are shown in place of those in the program: for who works on
+/// the page. It is read in the loop's thread, which is why no recorder that matters does it.
+#[cfg(debug_assertions)]
+const FOLDER: &str = "MOONFIRE_NVR_UI";
+
+/// A file in `src/ui/`, under `/ui/`.
+macro_rules! ui {
+    ($name:literal, $type:ident) => {
+        File(
+            concat!("/ui/", $name),
+            $type,
+            include_bytes!(concat!("../../ui/", $name)),
+        )
+    };
+}
+
 const FILES: &[File] = &[
-    File(
-        "/",
-        "text/html; charset=utf-8",
-        include_bytes!("../../ui/index.html"),
-    ),
-    File(
-        "/ui/status.js",
-        "text/javascript; charset=utf-8",
-        include_bytes!("../../ui/status.js"),
-    ),
-    File(
-        "/ui/live.html",
-        "text/html; charset=utf-8",
-        include_bytes!("../../ui/live.html"),
-    ),
-    File(
-        "/ui/live.js",
-        "text/javascript; charset=utf-8",
-        include_bytes!("../../ui/live.js"),
-    ),
-    File(
-        "/ui/player.js",
-        "text/javascript; charset=utf-8",
-        include_bytes!("../../ui/player.js"),
-    ),
-    File(
-        "/ui/login.html",
-        "text/html; charset=utf-8",
-        include_bytes!("../../ui/login.html"),
-    ),
-    File(
-        "/ui/login.js",
-        "text/javascript; charset=utf-8",
-        include_bytes!("../../ui/login.js"),
-    ),
-    File(
-        "/ui/setup.html",
-        "text/html; charset=utf-8",
-        include_bytes!("../../ui/setup.html"),
-    ),
-    File(
-        "/ui/setup.js",
-        "text/javascript; charset=utf-8",
-        include_bytes!("../../ui/setup.js"),
-    ),
-    File(
-        "/ui/form.js",
-        "text/javascript; charset=utf-8",
-        include_bytes!("../../ui/form.js"),
-    ),
-    File(
-        "/ui/style.css",
-        "text/css; charset=utf-8",
-        include_bytes!("../../ui/style.css"),
-    ),
-    File(
-        "/favicon.ico",
-        "image/svg+xml",
-        include_bytes!("../../ui/icon.svg"),
-    ),
+    File("/", HTML, include_bytes!("../../ui/index.html")),
+    File("/favicon.ico", ICON, include_bytes!("../../ui/icon.svg")),
+    ui!("api.js", SCRIPT),
+    ui!("app.js", SCRIPT),
+    ui!("arrange.js", SCRIPT),
+    ui!("cameras.js", SCRIPT),
+    ui!("dom.js", SCRIPT),
+    ui!("facts.js", SCRIPT),
+    ui!("format.js", SCRIPT),
+    ui!("grid.js", SCRIPT),
+    ui!("live.js", SCRIPT),
+    ui!("player.js", SCRIPT),
+    ui!("signin.js", SCRIPT),
+    ui!("state.js", SCRIPT),
+    ui!("storage.js", SCRIPT),
+    ui!("strings.js", SCRIPT),
+    ui!("style.css", STYLE),
+    ui!("system.js", SCRIPT),
+    ui!("tile.js", SCRIPT),
+    ui!("time.js", SCRIPT),
+    ui!("watch.css", STYLE),
 ];
 
 /// The file of the page that a request asks for.
 pub fn file(request: &Request) -> Response {
-    let Some(File(_, media_type, content)) = FILES.iter().find(|f| f.0 == request.path) else {
+    let Some(file) = FILES.iter().find(|f| f.0 == request.path) else {
         return not_found();
     };
-    let etag = format!("\"{:032x}\"", xxhash_rust::xxh3::xxh3_128(content));
-    let content = Cow::Borrowed(*content);
-    Response::file(request, *media_type, &etag, Caching::Revalidate, content)
+    let content = content(file);
+    let etag = format!("\"{:032x}\"", xxhash_rust::xxh3::xxh3_128(&content));
+    Response::file(request, file.1, &etag, Caching::Revalidate, content)
+}
+
+#[cfg(debug_assertions)]
+fn content(file: &File) -> Cow<'static, [u8]> {
+    let name = match file.0 {
+        "/" => "index.html",
+        "/favicon.ico" => "icon.svg",
+        path => path.trim_start_matches("/ui/"),
+    };
+    let folder = std::env::var_os(FOLDER);
+    let shown = folder.and_then(|f| std::fs::read(std::path::Path::new(&f).join(name)).ok());
+    shown.map_or(Cow::Borrowed(file.2), Cow::Owned)
+}
+
+#[cfg(not(debug_assertions))]
+fn content(file: &File) -> Cow<'static, [u8]> {
+    Cow::Borrowed(file.2)
 }
 
 #[cfg(test)]
@@ -88,6 +87,27 @@ mod tests {
     fn mentioned(text: &str) -> impl Iterator<Item = &str> {
         let quoted = text.split('"').skip(1).step_by(2);
         quoted.filter(|q| q.starts_with("/ui/"))
+    }
+
+    /// All of it must come over a slow line in a few seconds.
+    const MAX_BYTES: usize = 150_000;
+
+    #[test]
+    fn it_is_small() {
+        let bytes: usize = FILES.iter().map(|f| f.2.len()).sum();
+        assert!(bytes < MAX_BYTES, "{bytes} bytes");
+    }
+
+    #[test]
+    fn every_file_is_served() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/ui");
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let content = std::fs::read(entry.unwrap().path()).unwrap();
+            assert!(
+                FILES.iter().any(|f| f.2 == content),
+                "{folder}: one is missing"
+            );
+        }
     }
 
     #[test]

@@ -1,0 +1,102 @@
+// The one module that speaks to the recorder's HTTP interface (guide/api.md).
+
+import { S } from "/ui/strings.js";
+
+/** How long an answer may take, in milliseconds. */
+const PATIENCE_MS = 20000;
+
+/** Shown to be this page's, with each change: `/api/` tells it. */
+let csrf = /** @type {string | null} */ (null);
+
+/** @param {string | null} value */
+export function setCsrf(value) {
+  csrf = value;
+}
+
+/** The recorder did not do what it was asked. `message` is a sentence for people. */
+export class Refusal extends Error {
+  /**
+   * @param {number} status HTTP's, or 0 if there was no answer
+   * @param {string} sentence what the recorder says
+   * @param {boolean} [setup] it has no administrator yet
+   * @param {number} [wait] seconds to wait before asking again
+   */
+  constructor(status, sentence, setup = false, wait = 0) {
+    super(S.refusal(status, sentence, wait));
+    this.status = status;
+    this.setup = setup;
+  }
+}
+
+/**
+ * @param {Response} reply
+ * @returns {Promise<Refusal>}
+ */
+async function refusal(reply) {
+  const wait = Number(reply.headers.get("Retry-After")) || 0;
+  if (reply.headers.get("Content-Type") === "application/json") {
+    const { message, setup } = await reply.json();
+    return new Refusal(reply.status, message ?? "", setup === true, wait);
+  }
+  return new Refusal(reply.status, (await reply.text()).trim(), false, wait);
+}
+
+/**
+ * Asks for something; throws a Refusal unless it is given.
+ * @param {string} path
+ * @param {RequestInit} [options]
+ */
+export async function ask(path, options = {}) {
+  let reply;
+  try {
+    reply = await fetch(path, { signal: AbortSignal.timeout(PATIENCE_MS), ...options });
+  } catch (e) {
+    if (/** @type {Error} */ (e).name === "AbortError") throw e;
+    throw new Refusal(0, "");
+  }
+  if (!reply.ok) throw await refusal(reply);
+  return reply;
+}
+
+/**
+ * @param {string} path
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<any>}
+ */
+export async function get(path, signal) {
+  return (await ask(path, signal ? { signal } : {})).json();
+}
+
+/**
+ * Asks for a change: the answer's JSON, if it has any.
+ * @param {"POST" | "PUT" | "PATCH" | "DELETE"} method
+ * @param {string} path
+ * @param {object} [body]
+ * @returns {Promise<any>}
+ */
+export async function change(method, path, body = {}) {
+  const whole = csrf === null ? body : { csrf, ...body };
+  const reply = await ask(path, {
+    method,
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(whole),
+  });
+  return reply.headers.get("Content-Type") === "application/json" ? reply.json() : null;
+}
+
+/**
+ * A path with parameters; those that are `null` or `undefined` are left out.
+ * @param {string} path
+ * @param {Record<string, string | number | boolean | null | undefined>} parameters
+ */
+export function url(path, parameters) {
+  const all = Object.entries(parameters).filter(([, v]) => v !== null && v !== undefined);
+  return all.length ? `${path}?${new URLSearchParams(all.map(([k, v]) => [k, String(v)]))}` : path;
+}
+
+/**
+ * The path of one of a camera's streams.
+ * @param {string} uuid
+ * @param {"main" | "sub"} kind
+ */
+export const streamPath = (uuid, kind) => `/api/cameras/${uuid}/${kind}`;
