@@ -15,11 +15,13 @@ import { S } from "/ui/strings.js";
 /** What loads each page: only what is looked at is fetched. @type {Record<string, () => Promise<Page>>} */
 const PAGES = {
   live: () => import("/ui/live.js"),
+  timeline: () => import("/ui/timeline.js"),
   cameras: () => import("/ui/cameras.js"),
   storage: () => import("/ui/storage.js"),
+  users: () => import("/ui/users.js"),
   system: () => import("/ui/system.js"),
 };
-const TABS = /** @type {const} */ (["live", "cameras", "storage", "system"]);
+const TABS = /** @type {const} */ (["live", "timeline", "cameras", "storage", "users", "system"]);
 
 const tabs = TABS.map((name) => h("a", { href: `#${name}` }, icon(name), h("span", {}, S.tabs[name])));
 const who = h("div", { class: "who" });
@@ -59,7 +61,7 @@ async function turnTo(name, load, parameters) {
   main.replaceChildren();
   main.className = name;
   for (const [i, tab] of tabs.entries()) {
-    if (TABS[i] === (name)) tab.setAttribute("aria-current", "page");
+    if (TABS[i] === name) tab.setAttribute("aria-current", "page");
     else tab.removeAttribute("aria-current");
   }
   try {

@@ -65,7 +65,6 @@ const PATHS = {
   out: "M15 4h4v16h-4M15 12H5",
   save: "M12 4v11M7 10l5 5 5-5M4 20h16",
   photo: "M3 7h5l2-3h4l2 3h5v13H3zM12 17a4 4 0 1 0 0-8 4 4 0 0 0 0 8z",
-  list: "M8 6h13M8 12h13M8 18h13M3 6h1M3 12h1M3 18h1",
   full: "M4 9V4h5M20 9V4h-5M4 15v5h5M20 15v5h-5",
   close: "M6 6l12 12M18 6L6 18",
   help: "M9 9a3 3 0 1 1 4.500 2.600c-1.200.7-1.500 1.200-1.500 2.400M12 18v.5",

@@ -9,10 +9,10 @@ const NARROWEST = 260;
  * Sets the grid's columns so that all of `n` pictures are as large as its place allows.
  * @param {HTMLElement} grid
  * @param {number} n
+ * @param {number} [height] what it has; else what is left of the window
  */
-export function layOut(grid, n) {
+export function layOut(grid, n, height = window.innerHeight - grid.getBoundingClientRect().top - window.scrollY - bottom()) {
   const width = grid.clientWidth;
-  const height = window.innerHeight - grid.getBoundingClientRect().top - window.scrollY - bottom();
   let best = { columns: 1, wide: 0 };
   for (let columns = 1; columns <= Math.max(1, n); columns += 1) {
     const rows = Math.ceil(n / columns);

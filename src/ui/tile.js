@@ -34,13 +34,15 @@ export class Tile {
     this.word = h("div", { class: "tile-word" }, this.headline, this.detail);
     this.open = h("a", { class: "tile-open" });
     const full = button("full", S.live.fullScreen, () => this.fullScreen());
+    this.past = h("a", { class: "plain bare", title: S.live.recordings, "aria-label": S.live.recordings, href: `#timeline?cameras=${camera.uuid}` });
+    this.past.append(button("timeline", "", () => {}).firstChild);
     this.element = h(
       "article",
       { class: "tile", "data-camera": camera.uuid, title: S.live.arrange },
       this.video,
       this.word,
       this.open,
-      h("div", { class: "tile-foot" }, this.name, this.delay, h("span", { class: "tile-tools" }, full)),
+      h("div", { class: "tile-foot" }, this.name, this.delay, h("span", { class: "tile-tools" }, this.past, full)),
     );
     this.open.draggable = false;
     this.update(camera);

@@ -14,4 +14,5 @@ mod hls;
 mod live;
 mod pictures;
 mod read_only;
+mod timeline;
 mod webdriver;

@@ -1,0 +1,215 @@
+// The strips: what there is of each camera over the time that is shown, and the hand that moves over it.
+
+import { h } from "/ui/dom.js";
+import { Scale, marks } from "/ui/scale.js";
+import { now90k } from "/ui/state.js";
+import { S } from "/ui/strings.js";
+import { clock, dateTime } from "/ui/time.js";
+
+/** In pixels of the page. */
+const RULER = 26;
+const ROW = 22;
+const NAME_FROM = 420;
+
+/** @typedef {{name: string, recorded: import("/ui/recorded.js").Recorded}} Row */
+/** @typedef {{scrub: (t: number) => void, drop: (t: number) => void, scale: (scale: Scale) => void}} Hand */
+
+export class Strips {
+  /** @param {Scale} scale @param {Hand} hand */
+  constructor(scale, hand) {
+    this.scale = scale;
+    this.hand = hand;
+    /** @type {Row[]} */
+    this.rows = [];
+    this.t = 0;
+    /** @type {{from: number | null, to: number | null}} */
+    this.marked = { from: null, to: null };
+    this.canvas = h("canvas", {});
+    this.tip = h("div", { class: "strip-tip", hidden: true });
+    this.element = h(
+      "div",
+      { class: "strips", role: "slider", tabIndex: 0, "aria-label": S.timeline.strip, "aria-description": S.timeline.stripHelp },
+      this.canvas,
+      this.tip,
+    );
+    /** Fingers on the strip, by their ids, and where they are. @type {Map<number, number>} */
+    this.fingers = new Map();
+    this.isScrubbing = false;
+    this.told = "";
+    const on = (/** @type {string} */ name, /** @type {(e: any) => void} */ act) => this.element.addEventListener(name, act);
+    on("pointerdown", (e) => this.down(e));
+    on("pointermove", (e) => this.move(e));
+    on("pointerup", (e) => this.up(e));
+    on("pointercancel", (e) => this.up(e));
+    on("pointerleave", () => { this.tip.hidden = true; });
+    this.element.addEventListener("wheel", (e) => this.wheel(e), { passive: false });
+    this.resized = new ResizeObserver(() => this.draw());
+    this.resized.observe(this.element);
+  }
+
+  end() {
+    this.resized.disconnect();
+  }
+
+  get width() {
+    return this.element.clientWidth;
+  }
+
+  /** @param {PointerEvent | WheelEvent} e */
+  xOf(e) {
+    return e.clientX - this.element.getBoundingClientRect().left;
+  }
+
+  /** @param {PointerEvent} e */
+  down(e) {
+    if (e.button !== 0) return;
+    e.preventDefault();
+    this.element.focus({ preventScroll: true });
+    this.element.setPointerCapture(e.pointerId);
+    this.fingers.set(e.pointerId, this.xOf(e));
+    this.isScrubbing = this.fingers.size === 1;
+    if (this.isScrubbing) this.hand.scrub(this.scale.time(this.xOf(e), this.width));
+  }
+
+  /** @param {PointerEvent} e */
+  move(e) {
+    const x = this.xOf(e);
+    this.point(e, x);
+    const before = this.fingers.get(e.pointerId);
+    if (before === undefined) return;
+    if (this.fingers.size === 2) {
+      const other = [...this.fingers].find(([id]) => id !== e.pointerId)?.[1] ?? x;
+      const at = this.scale.time(other, this.width);
+      const factor = Math.abs(before - other) / Math.max(8, Math.abs(x - other));
+      this.hand.scale(this.scale.zoomed(at, factor));
+    } else if (this.isScrubbing) {
+      this.hand.scrub(this.scale.time(x, this.width));
+    }
+    this.fingers.set(e.pointerId, x);
+  }
+
+  /** @param {PointerEvent} e */
+  up(e) {
+    if (!this.fingers.delete(e.pointerId) || !this.isScrubbing) return;
+    this.isScrubbing = false;
+    this.hand.drop(this.scale.time(this.xOf(e), this.width));
+  }
+
+  /** Turning the wheel zooms where the pointer is; sideways, or with Shift, it moves. @param {WheelEvent} e */
+  wheel(e) {
+    e.preventDefault();
+    const sideways = e.shiftKey ? e.deltaY || e.deltaX : e.deltaX;
+    if (Math.abs(sideways) > Math.abs(e.shiftKey ? 0 : e.deltaY)) {
+      this.hand.scale(this.scale.moved((sideways / this.width) * this.scale.length));
+      return;
+    }
+    const lines = e.deltaMode === 1 ? 30 : 1;
+    this.hand.scale(this.scale.zoomed(this.scale.time(this.xOf(e), this.width), Math.exp(e.deltaY * lines * 0.002)));
+  }
+
+  /** Says what is under a mouse. @param {PointerEvent} e @param {number} x */
+  point(e, x) {
+    if (e.pointerType === "touch") return;
+    const t = this.scale.time(x, this.width);
+    const y = e.clientY - this.element.getBoundingClientRect().top;
+    const row = this.rows[Math.floor((y - RULER) / ROW)];
+    const gap = row?.recorded.gapAt(t);
+    const what = gap ? S.timeline.gap(S.timeline.causes[gap.cause] ?? gap.cause, gap.detail, clock(gap.startTime90k), clock(gap.endTime90k)) : dateTime(t);
+    this.tip.textContent = row ? `${row.name}: ${what}` : what;
+    this.tip.hidden = false;
+    const at = Math.max(0, Math.min(x + 12, this.width - this.tip.offsetWidth - 4));
+    this.tip.style.transform = `translateX(${at}px)`;
+  }
+
+  draw() {
+    const { canvas, scale, width } = this;
+    const height = RULER + Math.max(1, this.rows.length) * ROW + 4;
+    const dots = window.devicePixelRatio || 1;
+    if (!width) return;
+    if (canvas.width !== Math.round(width * dots) || canvas.height !== Math.round(height * dots)) {
+      canvas.width = Math.round(width * dots);
+      canvas.height = Math.round(height * dots);
+      canvas.style.height = `${height}px`;
+    }
+    const c = canvas.getContext("2d");
+    const style = getComputedStyle(this.element);
+    const colour = (/** @type {string} */ name) => style.getPropertyValue(`--${name}`);
+    c.setTransform(dots, 0, 0, dots, 0, 0);
+    c.clearRect(0, 0, width, height);
+    c.font = `12px ${style.fontFamily}`;
+    c.textBaseline = "middle";
+    for (const mark of marks(scale, width)) {
+      const x = Math.round(scale.x(mark.t, width)) + 0.5;
+      c.fillStyle = colour("line");
+      c.fillRect(x, mark.isMajor ? 0 : RULER - 6, 1, height);
+      c.fillStyle = colour(mark.isMajor ? "ink" : "faint");
+      c.fillText(mark.text, x + 4, RULER / 2);
+    }
+    for (const [i, row] of this.rows.entries()) this.drawRow(c, colour, row, RULER + i * ROW);
+    this.drawMarks(c, colour, height);
+    const now = scale.x(now90k(), width);
+    if (now < width) {
+      c.fillStyle = colour("calm-ground");
+      c.globalAlpha = 0.6;
+      c.fillRect(Math.max(0, now), RULER, width, height);
+      c.globalAlpha = 1;
+    }
+    const x = scale.x(this.t, width);
+    c.fillStyle = colour("accent");
+    c.fillRect(x - 1, 0, 2, height);
+    c.beginPath();
+    c.moveTo(x - 6, 0);
+    c.lineTo(x + 6, 0);
+    c.lineTo(x, 8);
+    c.fill();
+    this.tell();
+  }
+
+  /** @param {CanvasRenderingContext2D} c @param {(name: string) => string} colour @param {Row} row @param {number} y */
+  drawRow(c, colour, row, y) {
+    const { scale, width } = this;
+    const bar = (/** @type {number} */ start, /** @type {number} */ end, /** @type {string} */ name, alpha = 1) => {
+      const [a, b] = [Math.max(0, scale.x(start, width)), Math.min(width, scale.x(end, width))];
+      if (b < 0 || a > width || b < a) return;
+      c.globalAlpha = alpha;
+      c.fillStyle = colour(name);
+      // However short, it is seen.
+      c.fillRect(a, y + 3, Math.max(1, b - a), ROW - 6);
+      c.globalAlpha = 1;
+    };
+    for (const gap of row.recorded.gaps) bar(gap.startTime90k, gap.endTime90k, "gap", 0.85);
+    for (const piece of row.recorded.pieces) bar(piece.start, piece.end, "recorded", 0.25 + 0.75 * piece.share);
+    if (width < NAME_FROM && this.rows.length === 1) return;
+    c.fillStyle = colour("ink");
+    const wide = c.measureText(row.name).width;
+    c.globalAlpha = 0.75;
+    c.fillStyle = colour("card");
+    c.fillRect(4, y + 4, wide + 8, ROW - 8);
+    c.globalAlpha = 1;
+    c.fillStyle = colour("ink");
+    c.fillText(row.name, 8, y + ROW / 2);
+  }
+
+  /** @param {CanvasRenderingContext2D} c @param {(name: string) => string} colour @param {number} height */
+  drawMarks(c, colour, height) {
+    const { from, to } = this.marked;
+    if (from === null && to === null) return;
+    const [a, b] = [from ?? to ?? 0, to ?? from ?? 0].map((t) => this.scale.x(t, this.width));
+    c.fillStyle = colour("mark");
+    c.globalAlpha = 0.25;
+    c.fillRect(a, 0, b - a, height);
+    c.globalAlpha = 1;
+    for (const x of [a, b]) c.fillRect(x - 1, 0, 2, height);
+  }
+
+  /** Tells a screen reader where the time line is. */
+  tell() {
+    const text = dateTime(this.t);
+    if (text === this.told) return;
+    this.told = text;
+    this.element.setAttribute("aria-valuetext", text);
+    this.element.setAttribute("aria-valuemin", "0");
+    this.element.setAttribute("aria-valuemax", "1000");
+    this.element.setAttribute("aria-valuenow", String(Math.round(Math.max(0, Math.min(1000, this.scale.x(this.t, 1000))))));
+  }
+}
