@@ -207,6 +207,11 @@ impl Nvr {
         self.own_uid = Some(uid);
     }
 
+    /// Tells how many descriptors the process may have: so many files are kept open at most.
+    pub fn set_descriptors(&mut self, limit: usize) {
+        self.web.set_descriptors(limit);
+    }
+
     /// Something is to be done at `at`.
     fn wake_at(&mut self, at: Option<Monotonic>) {
         self.wake = [self.wake, at].into_iter().flatten().min();

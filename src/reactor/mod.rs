@@ -84,7 +84,7 @@ pub struct Options {
 /// Runs the daemon until it is told to end. To be called from the first thread, before any other is
 /// started, and once.
 pub fn run(config: Config, options: Options) -> Result<ExitCode, StartError> {
-    raise_descriptor_limit();
+    let descriptors = raise_descriptor_limit();
     // SAFETY: this is the only call in the program, and no descriptor was opened before that the
     // service manager did not mean for us.
     let given_sockets =
@@ -112,6 +112,7 @@ pub fn run(config: Config, options: Options) -> Result<ExitCode, StartError> {
         _ => Nvr::new(config, core_seed),
     };
     nvr.set_own_uid(nix::unistd::getuid().as_raw());
+    nvr.set_descriptors(descriptors);
     let mut event_loop = EventLoop::new(nvr, setup)?;
     match event_loop.run().map_err(StartError::System)? {
         End::InGoodOrder => Ok(ExitCode::SUCCESS),
@@ -120,13 +121,15 @@ pub fn run(config: Config, options: Options) -> Result<ExitCode, StartError> {
     }
 }
 
-fn raise_descriptor_limit() {
+/// Raises the limit, and returns what it is then.
+fn raise_descriptor_limit() -> usize {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        let wanted = hard.min(WANTED_DESCRIPTORS as nix::libc::rlim_t);
-        if soft < wanted {
-            // With fewer it works as long as they suffice.
-            let _ = setrlimit(Resource::RLIMIT_NOFILE, wanted, hard);
-        }
-    }
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+        return 0;
+    };
+    let wanted = hard.min(WANTED_DESCRIPTORS as nix::libc::rlim_t);
+    // Where that fails it works as long as what there is suffices.
+    let raised = soft < wanted && setrlimit(Resource::RLIMIT_NOFILE, wanted, hard).is_ok();
+    let limit = if raised { wanted } else { soft };
+    usize::try_from(limit).unwrap_or(usize::MAX)
 }

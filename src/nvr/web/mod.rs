@@ -170,6 +170,11 @@ pub struct Web {
 }
 
 impl Web {
+    /// See [`SampleFiles::set_descriptors`].
+    pub fn set_descriptors(&mut self, limit: usize) {
+        self.files.set_descriptors(limit);
+    }
+
     pub fn next_timeout(&self) -> Option<Monotonic> {
         let clients = self.clients.values().filter_map(Client::next_timeout);
         let others = [self.hls.next_timeout(), self.tests.next_timeout()];

@@ -4,11 +4,15 @@
 use crate::nvr::outbox::{Outbox, Purpose};
 use crate::nvr::port::{ConnId, DiskRequest, FileId};
 use crate::recording::{DirId, RecordingId};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-/// Files that are open at a time. The one that was not asked for for longest is closed for a new one;
-/// what of it is on its way to somebody is still sent.
-pub const MAX_OPEN: usize = 64;
+/// Files that are open at a time, where the system gives so many descriptors: a day of a stream and some more,
+/// as scrubbing through a day goes all over it. The one that was not asked for for longest is
+/// closed for a new one; what of it is on its way to somebody is still sent.
+pub const MAX_OPEN: usize = 1536;
+
+/// The least, however few descriptors there are.
+const MIN_OPEN: usize = 16;
 
 /// A file's way.
 enum State {
@@ -25,14 +29,34 @@ struct Entry {
 }
 
 /// See the module.
-#[derive(Default)]
 pub struct SampleFiles {
     entries: HashMap<RecordingId, Entry>,
     by_file: HashMap<FileId, RecordingId>,
+    /// Each entry's last use.
+    by_use: BTreeMap<u64, RecordingId>,
     uses: u64,
+    most: usize,
+}
+
+impl Default for SampleFiles {
+    fn default() -> SampleFiles {
+        SampleFiles {
+            entries: HashMap::new(),
+            by_file: HashMap::new(),
+            by_use: BTreeMap::new(),
+            uses: 0,
+            most: MAX_OPEN,
+        }
+    }
 }
 
 impl SampleFiles {
+    /// Bounds the files to three of eight descriptors that the process may have: connections need
+    /// the others.
+    pub fn set_descriptors(&mut self, limit: usize) {
+        self.most = (limit / 8 * 3).clamp(MIN_OPEN, MAX_OPEN);
+    }
+
     /// The open file of a recording; `None` if `conn` will be told when it is
     /// ([`Self::opened`]).
     pub fn get(
@@ -44,6 +68,8 @@ impl SampleFiles {
     ) -> Option<FileId> {
         self.uses += 1;
         if let Some(entry) = self.entries.get_mut(&id).filter(|e| e.dir == dir) {
+            self.by_use.remove(&entry.last_use);
+            self.by_use.insert(self.uses, id);
             entry.last_use = self.uses;
             return match &mut entry.state {
                 State::Open => Some(entry.file),
@@ -53,6 +79,15 @@ impl SampleFiles {
                 }
             };
         }
+        let mut waiting = Vec::new();
+        // It has come to another directory.
+        if let Some(old) = self.entries.remove(&id) {
+            self.close(out, &old);
+            if let State::Opening(conns) = old.state {
+                waiting = conns;
+            }
+        }
+        waiting.push(conn);
         self.make_room(out);
         let file = out.file();
         let request = DiskRequest::Open {
@@ -62,10 +97,11 @@ impl SampleFiles {
         };
         out.disk(dir, Purpose::OpenForReading(file), request);
         self.by_file.insert(file, id);
+        self.by_use.insert(self.uses, id);
         let entry = Entry {
             file,
             dir,
-            state: State::Opening(vec![conn]),
+            state: State::Opening(waiting),
             last_use: self.uses,
         };
         self.entries.insert(id, entry);
@@ -85,6 +121,7 @@ impl SampleFiles {
         };
         if !ok {
             self.by_file.remove(&file);
+            self.by_use.remove(&entry.last_use);
             self.entries.remove(&id);
         }
         waiting
@@ -118,14 +155,14 @@ impl SampleFiles {
     }
 
     fn make_room(&mut self, out: &mut Outbox) {
-        if self.entries.len() < MAX_OPEN {
+        if self.entries.len() < self.most {
             return;
         }
-        let open = self
-            .entries
-            .iter()
-            .filter(|(_, e)| matches!(e.state, State::Open));
-        let oldest = open.min_by_key(|(_, e)| e.last_use).map(|(id, _)| *id);
+        let is_open = |id: &&RecordingId| {
+            let entry = self.entries.get(id);
+            entry.is_some_and(|e| matches!(e.state, State::Open))
+        };
+        let oldest = self.by_use.values().find(is_open).copied();
         if let Some(id) = oldest {
             self.forget(out, id);
         }
@@ -133,7 +170,92 @@ impl SampleFiles {
 
     fn close(&mut self, out: &mut Outbox, entry: &Entry) {
         self.by_file.remove(&entry.file);
+        self.by_use.remove(&entry.last_use);
         let request = DiskRequest::Close { file: entry.file };
         out.disk(entry.dir, Purpose::Abandoned, request);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nvr::port::Action;
+    use crate::recording::StreamId;
+
+    const DIR: DirId = DirId(1);
+    const CONN: ConnId = ConnId(1);
+
+    fn id(sequence: u32) -> RecordingId {
+        RecordingId {
+            stream: StreamId(1),
+            sequence,
+        }
+    }
+
+    /// Files opened and closed by what was asked for.
+    fn asked(out: &mut Outbox) -> (usize, Vec<FileId>) {
+        let (mut opened, mut closed) = (0, Vec::new());
+        while let Some(action) = out.pop() {
+            match action {
+                Action::Disk {
+                    request: DiskRequest::Open { .. },
+                    ..
+                } => opened += 1,
+                Action::Disk {
+                    request: DiskRequest::Close { file },
+                    ..
+                } => closed.push(file),
+                _ => {}
+            }
+        }
+        (opened, closed)
+    }
+
+    fn open(files: &mut SampleFiles, out: &mut Outbox, sequence: u32) -> FileId {
+        assert_eq!(files.get(out, DIR, id(sequence), CONN), None);
+        let file = *files
+            .by_file
+            .iter()
+            .find(|(_, i)| **i == id(sequence))
+            .unwrap()
+            .0;
+        assert_eq!(files.opened(file, true), [CONN]);
+        file
+    }
+
+    #[test]
+    fn the_file_that_was_not_used_for_longest_makes_room() {
+        let (mut files, mut out) = (SampleFiles::default(), Outbox::default());
+        files.set_descriptors(0);
+        let open: Vec<FileId> = (0..MIN_OPEN as u32)
+            .map(|n| open(&mut files, &mut out, n))
+            .collect();
+        assert_eq!(asked(&mut out), (MIN_OPEN, Vec::new()));
+        // The first one is used again, so the second one goes; then the third, which fails to open anew.
+        assert_eq!(files.get(&mut out, DIR, id(0), CONN), Some(open[0]));
+        assert_eq!(files.get(&mut out, DIR, id(100), CONN), None);
+        assert_eq!(asked(&mut out), (1, vec![open[1]]));
+        assert_eq!(files.get(&mut out, DIR, id(101), CONN), None);
+        assert_eq!(asked(&mut out), (1, vec![open[2]]));
+        let file = *files
+            .by_file
+            .iter()
+            .find(|(_, i)| **i == id(101))
+            .unwrap()
+            .0;
+        assert_eq!(files.opened(file, false), [CONN]);
+        let counts = [files.entries.len(), files.by_file.len(), files.by_use.len()];
+        assert_eq!(counts, [MIN_OPEN - 1; 3]);
+    }
+
+    #[test]
+    fn who_waits_is_told_though_the_recording_changes_its_directory() {
+        let (mut files, mut out) = (SampleFiles::default(), Outbox::default());
+        assert_eq!(files.get(&mut out, DIR, id(1), CONN), None);
+        assert_eq!(files.get(&mut out, DirId(2), id(1), ConnId(2)), None);
+        assert_eq!(asked(&mut out).1.len(), 1);
+        let file = files.entries[&id(1)].file;
+        assert_eq!(files.opened(file, true), [CONN, ConnId(2)]);
+        assert_eq!(files.by_use.len(), 1);
     }
 }

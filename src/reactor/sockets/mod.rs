@@ -35,8 +35,9 @@ use std::time::Duration;
 /// [`SocketError::Overflow`]: the core paces itself by [`Event::Drained`], so this is its mistake.
 pub const MAX_SEND_QUEUE_BYTES: usize = 4 << 20;
 
-/// Bytes that one connection may send in one turn; the rest goes in the next one.
-const SEND_BUDGET_BYTES: usize = 1 << 20;
+/// Bytes that one connection may send in one turn; the rest goes in the next one. A MiB of a file and its
+/// response's head go together.
+const SEND_BUDGET_BYTES: usize = (1 << 20) + (16 << 10);
 
 /// Bytes that all connections may send in one turn. Each counts as [`SEND_COST_BYTES`] at least.
 const TURN_SEND_BUDGET_BYTES: usize = 4 << 20;
@@ -592,7 +593,7 @@ impl Sockets {
         conn.blocked = false;
         let was_high = conn.queue.bytes() > SEND_LOW_WATER_BYTES;
         let weight = if conn.tls.is_some() { TLS_COST } else { 1 };
-        let result = conn.write(key, SEND_BUDGET_BYTES / weight, &mut self.desk);
+        let result = conn.write(key, now, SEND_BUDGET_BYTES / weight, &mut self.desk);
         let cost = result.sent * weight;
         self.bytes_sent += result.sent as u64;
         if let Err(reason) = result.end {
