@@ -6,6 +6,7 @@ use super::directory::SampleDirectory;
 use super::port::{Action, DbId, Severity};
 use super::recorder::Resume;
 use super::retention;
+use super::session::Session;
 use super::stream::Stream;
 use super::{Cx, DbPurpose, Ending, Nvr, Phase, cx};
 use crate::config::Config;
@@ -375,7 +376,13 @@ impl Nvr {
         let wall = cx!(self, now).wall;
         let trusted = cx!(self, now).clock_trusted;
         for stream in self.streams.values_mut() {
-            stream.recorder.tell_gap_so_far(wall, trusted, all);
+            // What the camera has agreed to send may be on its way for long, and is of before now.
+            let session = stream.session.as_ref().ok().filter(|_| !all);
+            let sending = session.and_then(Session::playing_since);
+            let until = sending.map_or(wall, |since| {
+                wall - Duration90k::from(now.monotonic.since(since))
+            });
+            stream.recorder.tell_gap_so_far(until, trusted, all);
             for gap in stream.recorder.take_gaps() {
                 self.commit.add_gap(gap);
             }

@@ -140,6 +140,8 @@ struct Open {
     receiver: Option<Receiver>,
     udp: Option<Udp>,
     playing: bool,
+    /// When it began to.
+    playing_since: Monotonic,
     /// It began with the answer to a challenge of the connection before.
     answering: bool,
 }
@@ -196,6 +198,14 @@ impl Session {
             Phase::Open(o) if o.playing => "receiving",
             Phase::Open(_) => "asking for the stream",
             Phase::Closing(_) => "closing",
+        }
+    }
+
+    /// Since when the camera has agreed to send.
+    pub fn playing_since(&self) -> Option<Monotonic> {
+        match &self.phase {
+            Phase::Open(open) if open.playing => Some(open.playing_since),
+            _ => None,
         }
     }
 
@@ -370,6 +380,7 @@ impl Session {
             receiver: None,
             udp: None,
             playing: false,
+            playing_since: cx.now.monotonic,
             answering,
         }));
         self.after_client(cx, Ok(()))
@@ -699,6 +710,7 @@ impl Open {
 
     fn playing(&mut self, cx: &mut Cx<'_>, udp: Option<UdpTransport>) {
         self.playing = true;
+        self.playing_since = cx.now.monotonic;
         match udp {
             Some(transport) => {
                 if let Some(ours) = &mut self.udp {
