@@ -75,6 +75,11 @@ impl SignedInCache {
         who
     }
 
+    /// Another program has written to the database.
+    pub fn forget_all(&mut self) {
+        self.entries.clear();
+    }
+
     /// A user was changed or removed.
     pub fn forget_user(&mut self, user: UserId) {
         self.entries.retain(|_, e| e.who.user.id != user);

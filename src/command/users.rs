@@ -9,7 +9,8 @@ use moonfire_nvr::db::{Database, Mode, UserPatch};
 /// List the users, or keep one out.
 ///
 /// `moonfire-nvr login` makes an administrator, who makes and changes the other users on the page. It
-/// works while the recorder runs, too, which takes notice within a minute.
+/// works while the recorder runs, too, which takes notice within a minute, and within seconds where
+/// somebody is just watching.
 #[derive(clap::Args)]
 pub struct Users {
     #[command(flatten)]

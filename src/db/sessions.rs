@@ -66,6 +66,8 @@ pub enum SessionRequest {
     ListTokens { of: Option<UserId> },
     /// [`SessionReply::Done`]. If `of` is given, it must be that user's.
     RemoveToken { token: TokenId, of: Option<UserId> },
+    /// Has another program written to the database? [`SessionReply::ChangesOfOthers`].
+    ChangesOfOthers,
     /// Where no [`super::Flush`] comes that could take them along: [`SessionReply::Done`].
     Uses(Vec<Use>),
 }
@@ -87,6 +89,9 @@ pub enum SessionReply {
         made: ApiToken,
     },
     Tokens(Vec<ApiToken>),
+    /// Another number than before if one has. Says nothing of what this connection wrote, nor about
+    /// another opening of the database.
+    ChangesOfOthers(i64),
     Done,
 }
 
@@ -97,6 +102,12 @@ impl Database {
                 let tx = self.connection.unchecked_transaction()?;
                 let who = resume(&tx, presented)?.filter(|who| who.is_good(at));
                 Ok(SessionReply::SignedIn(who.map(Box::new)))
+            }
+            SessionRequest::ChangesOfOthers => {
+                let version = self
+                    .connection
+                    .pragma_query_value(None, "data_version", |r| r.get(0))?;
+                Ok(SessionReply::ChangesOfOthers(version))
             }
             SessionRequest::List { of } => Ok(SessionReply::Sessions(list(&self.connection, of)?)),
             SessionRequest::ListTokens { of } => {

@@ -96,6 +96,8 @@ enum DbPurpose {
     DirAttached(DirId),
     Calendar(web::CalendarPage),
     Signals,
+    /// Whether what somebody watches by still holds.
+    Rights,
 }
 
 /// See the module.

@@ -14,5 +14,6 @@ mod hls;
 mod live;
 mod pictures;
 mod read_only;
+mod rights;
 mod timeline;
 mod webdriver;

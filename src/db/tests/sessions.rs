@@ -472,6 +472,28 @@ fn users_are_changed_beside_a_recorder_and_nothing_else() {
 }
 
 #[test]
+fn what_another_program_writes_is_noticed_and_nothing_else() {
+    let temp = TempDir::new().unwrap();
+    let mut recorder = Database::open(temp.path(), Mode::Create, 1).unwrap();
+    start(&mut recorder, &["/a"], &[camera("driveway")]);
+    let mut beside = Database::open(temp.path(), Mode::Beside, 1).unwrap();
+    let look = |db: &mut Database| match ask(db, SessionRequest::ChangesOfOthers).unwrap() {
+        SessionReply::ChangesOfOthers(seen) => seen,
+        other => panic!("{other:?}"),
+    };
+    let before = look(&mut recorder);
+    flush(&mut recorder, Flush::default()).unwrap();
+    create(&mut recorder, "bert", &[]);
+    assert_eq!(look(&mut recorder), before);
+    ask_users(&mut beside, UserRequest::List).unwrap();
+    assert_eq!(look(&mut recorder), before);
+    create(&mut beside, "anna", &Permission::ALL);
+    let after = look(&mut recorder);
+    assert_ne!(after, before);
+    assert_eq!(look(&mut recorder), after);
+}
+
+#[test]
 fn nobody_writes_beside_an_upgrade() {
     let temp = TempDir::new().unwrap();
     let upgrading = Database::open(temp.path(), Mode::Create, 1).unwrap();

@@ -123,17 +123,13 @@ impl Nvr {
     }
 
     /// Ends what is being shown to some: a page that may still see it asks again.
-    fn end_views(&mut self, now: Now, whose: impl Fn(&SignedIn) -> bool) {
+    pub(super) fn end_views(&mut self, now: Now, whose: impl Fn(&SignedIn) -> bool) {
         let ended: Vec<(ConnId, bool)> = self
             .web
             .clients
             .iter()
-            .filter(|(_, c)| c.who.as_deref().is_some_and(&whose))
-            .filter_map(|(conn, c)| match c.doing {
-                Doing::Watching(_) => Some((*conn, true)),
-                Doing::Sending(_) => Some((*conn, false)),
-                Doing::Nothing | Doing::Asking(_) => None,
-            })
+            .filter(|(_, c)| c.uses().is_some_and(&whose))
+            .map(|(conn, c)| (*conn, matches!(c.doing, Doing::Watching(_))))
             .collect();
         for (conn, watches) in ended {
             self.close_viewer(now, conn, "what lets you see this was changed or has ended");

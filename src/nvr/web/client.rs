@@ -18,6 +18,10 @@ pub const START: Wall90k = Wall90k::from_unix_secs(1_795_341_600);
 /// A password that the tests give to whom they make.
 pub const PASSWORD: &str = "correct horse";
 
+/// Header fields that ask for a WebSocket (RFC 6455 section 4.1).
+pub const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\n\
+    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
 /// The recorder, and the world around it.
 pub struct Site {
     pub nvr: Nvr,
@@ -291,6 +295,20 @@ impl Site {
             conn,
             bytes: head.as_bytes(),
         });
+    }
+
+    /// Opens a live view of the first camera.
+    #[track_caller]
+    pub fn watch(&mut self, browser: &Browser) -> ConnId {
+        let conn = self.connect(browser);
+        let path = self.live_path();
+        self.write(browser, conn, ("GET", &path), UPGRADE, "");
+        self.read(conn).unwrap().is(101);
+        conn
+    }
+
+    pub fn live_path(&self) -> String {
+        format!("/api/cameras/{}/main/live.m4s", self.nvr.cameras[0].uuid)
     }
 
     /// What was sent to a connection since it was last asked for.

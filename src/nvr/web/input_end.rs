@@ -25,7 +25,7 @@ impl Nvr {
 
 #[cfg(test)]
 mod tests {
-    use super::super::client::{Browser, Site};
+    use super::super::client::{Browser, Site, UPGRADE};
     use crate::nvr::port::Event;
 
     #[test]
@@ -50,24 +50,17 @@ mod tests {
         assert!(site.is_closed(idle));
         assert!(!site.nvr.web.clients.contains_key(&idle));
 
-        let camera = site.nvr.cameras[0].uuid;
-        let path = format!("/api/cameras/{camera}/main/live.m4s");
-        let fields = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-            Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-        let viewer = site.connect(&anna);
-        site.write(&anna, viewer, ("GET", &path), fields, "");
-        assert_eq!(site.read(viewer).unwrap().status, 101);
+        let viewer = site.watch(&anna);
         site.tell(Event::InputEnded { conn: viewer });
         assert!(site.is_closed(viewer));
         assert_eq!(site.nvr.web.viewers(None), 0);
 
         // The same before it has begun.
         let (mut site, anna, _) = Site::with_users();
-        let path = format!("/api/cameras/{}/main/live.m4s", site.nvr.cameras[0].uuid);
         site.pass(std::time::Duration::from_secs(61));
         site.database_naps = true;
-        let early = site.connect(&anna);
-        site.write(&anna, early, ("GET", &path), fields, "");
+        let (early, path) = (site.connect(&anna), site.live_path());
+        site.write(&anna, early, ("GET", &path), UPGRADE, "");
         site.tell(Event::InputEnded { conn: early });
         assert!(!site.is_closed(early));
         site.wake_database();

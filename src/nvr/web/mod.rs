@@ -33,6 +33,7 @@ mod picture;
 mod query;
 mod recordings;
 mod refusal;
+mod rights;
 mod route;
 mod sample_files;
 mod scrub;
@@ -165,6 +166,7 @@ pub struct Web {
     thumbnails: Thumbnails,
     hls: hls::Hls,
     tests: camera_test::Tests,
+    rights: rights::Rights,
     /// Somebody watches live.
     watched: bool,
 }
@@ -177,8 +179,18 @@ impl Web {
 
     pub fn next_timeout(&self) -> Option<Monotonic> {
         let clients = self.clients.values().filter_map(Client::next_timeout);
-        let others = [self.hls.next_timeout(), self.tests.next_timeout()];
+        let others = [
+            self.hls.next_timeout(),
+            self.tests.next_timeout(),
+            self.next_rights(),
+        ];
         clients.chain(others.into_iter().flatten()).min()
+    }
+
+    /// When rights that are being used are looked at again.
+    fn next_rights(&self) -> Option<Monotonic> {
+        let used = self.clients.values().any(|c| c.uses().is_some());
+        self.rights.next_timeout(used)
     }
 
     /// Asks the database for a client, when it is its turn.
@@ -314,6 +326,7 @@ impl Nvr {
             .collect();
         self.hls_timeout(now);
         self.test_timeouts(now);
+        self.check_rights(now);
         for conn in due {
             let Some(client) = self.web.clients.get_mut(&conn) else {
                 continue;
@@ -402,6 +415,7 @@ impl Nvr {
     /// The same, now that it is known who asks.
     fn answer_to(&mut self, now: Now, conn: ConnId, request: Request, who: &Principal) {
         self.note_user(conn, who);
+        self.mind_rights(now, who);
         let Some(client) = self.web.clients.get(&conn) else {
             return;
         };

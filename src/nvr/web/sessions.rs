@@ -238,23 +238,11 @@ mod tests {
         site.get(&bert, "/api/").refuses(401, "sign in first");
     }
 
-    /// Opens a live view.
-    fn watch(site: &mut Site, browser: &Browser) -> crate::nvr::port::ConnId {
-        let camera = site.nvr.cameras[0].uuid;
-        let path = format!("/api/cameras/{camera}/main/live.m4s");
-        let fields = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-                      Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-        let conn = site.connect(browser);
-        site.write(browser, conn, ("GET", &path), fields, "");
-        site.read(conn).unwrap().is(101);
-        conn
-    }
-
     #[test]
     fn whoever_watches_by_a_right_that_ends_is_cut_off() {
         let (mut site, anna, bert) = Site::with_users();
         let elsewhere = site.sign_in("bert");
-        let views = [&anna, &bert, &elsewhere].map(|b| watch(&mut site, b));
+        let views = [&anna, &bert, &elsewhere].map(|b| site.watch(b));
         let closed = |site: &Site| views.map(|c| site.is_closed(c));
         let bert_id = site.get(&bert, "/api/").json()["user"]["id"].take();
         let path = format!("/api/users/{bert_id}");
