@@ -50,6 +50,9 @@ pub struct LogBook {
     last: u64,
     events: Shelf,
     accesses: Shelf,
+    /// Somebody waits for a line, and one has come.
+    awaited: bool,
+    came: bool,
 }
 
 #[derive(Debug, Default)]
@@ -67,6 +70,7 @@ impl LogBook {
             return;
         }
         self.last += 1;
+        self.came = self.awaited;
         let mut record = record.clone();
         let end = (0..=MAX_MESSAGE_BYTES.min(record.message.len()))
             .rev()
@@ -81,6 +85,17 @@ impl LogBook {
             ACCESS => self.accesses.add(line),
             _ => self.events.add(line),
         }
+    }
+
+    /// Somebody waits for the next line.
+    pub fn await_next(&mut self) {
+        self.awaited = true;
+    }
+
+    /// Whether a line has come that was waited for; told once.
+    pub fn take_news(&mut self) -> bool {
+        self.awaited &= !self.came;
+        std::mem::take(&mut self.came)
     }
 
     /// The number of the newest line; 0 before the first.

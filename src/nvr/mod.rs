@@ -334,6 +334,7 @@ impl Nvr {
             // Nothing is asked of the helper yet.
             Event::Helper { id, result } => self.helper_answered(now, id, result),
             Event::Stats(stats) => self.stats = Some(stats.clone()),
+            Event::Logged(record) => self.out.log_book.add(self.out.wall, &record),
             Event::Reload(config) => self.reload(now, *config),
             Event::Shutdown => self.shut_down(now),
         }
@@ -572,6 +573,7 @@ impl Core for Nvr {
         if self.wake.is_some_and(|t| t <= now.monotonic) {
             self.run_timers(now);
         }
+        self.tell_lines(now);
     }
 
     fn next_action(&mut self) -> Option<Action> {

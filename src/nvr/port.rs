@@ -132,6 +132,8 @@ pub enum Event<'a> {
     Reload(Box<Config>),
     /// How the shell fares, every ten seconds; for the status page. The simulation need not send it.
     Stats(&'a ReactorStats),
+    /// The shell has logged something of its own; for those who read the log in the page.
+    Logged(Box<LogRecord>),
     /// End in good order: finish recordings, commit, say good-bye to the cameras.
     Shutdown,
 }

@@ -67,6 +67,9 @@ const ANSWERS_PER_TURN: usize = 1024;
 /// Database requests that wait; further ones fail. The core has one or two at a time.
 const MAX_DB_REQUESTS: usize = 16;
 
+/// Log lines of the reactor's own that wait to be told to the core; further ones are in the log only.
+const MAX_SAID: usize = 64;
+
 /// How often the core gets [`Event::Stats`].
 const STATS_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -96,6 +99,8 @@ pub struct EventLoop<C> {
     disk: Disk,
     database: DbWorkers,
     refused: VecDeque<DbId>,
+    /// What was logged here, for the core.
+    said: VecDeque<LogRecord>,
     resolver: Resolver,
     helper: Helper,
     signals: Option<Signals>,
@@ -161,6 +166,7 @@ impl<C: Core> EventLoop<C> {
             disk,
             database,
             refused: VecDeque::new(),
+            said: VecDeque::new(),
             helper: Helper::new(THIS_PROGRAM.into(), waker.clone()),
             resolver: Resolver::new(waker),
             signals,
@@ -248,7 +254,8 @@ impl<C: Core> EventLoop<C> {
             || self.disk.has_completed()
             || self.resolver.has_answer()
             || self.helper.has_answer()
-            || !self.refused.is_empty();
+            || !self.refused.is_empty()
+            || !self.said.is_empty();
         if at_once || self.end.is_some() {
             return Duration::ZERO;
         }
@@ -433,6 +440,9 @@ impl<C: Core> EventLoop<C> {
                 id,
                 result: Err(db::Error::Invalid(why)),
             });
+        }
+        if let Some(record) = self.said.pop_front() {
+            return Some(Event::Logged(Box::new(record)));
         }
         if let Some((id, result)) = self.database.next_reply(now) {
             return Some(Event::Db { id, result });
@@ -727,6 +737,9 @@ impl<C: Core> EventLoop<C> {
             message,
         };
         self.log.write(self.clock.now(), &record);
+        if self.said.len() < MAX_SAID {
+            self.said.push_back(record);
+        }
     }
 
     /// Lets connections and the log finish what they have begun, within a limit.

@@ -112,6 +112,7 @@ impl Asking {
     fn waits_until(&self) -> Option<Monotonic> {
         match &self.stage {
             Stage::Working(Task::Hls(task)) => task.waits_until(),
+            Stage::Working(Task::Log(task)) => task.waits_until(),
             _ => None,
         }
     }
@@ -336,8 +337,11 @@ impl Nvr {
                 self.viewer_replies(conn, replies);
                 continue;
             }
-            if let Doing::Asking(_) = &client.doing {
-                self.respond(now, conn, hls::too_late());
+            if let Doing::Asking(asking) = &client.doing {
+                match asking.stage {
+                    Stage::Working(Task::Log(_)) => self.look_into(now, conn),
+                    _ => self.respond(now, conn, hls::too_late()),
+                }
                 continue;
             }
             let step = client.connection.handle_timeout(now);

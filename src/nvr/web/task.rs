@@ -38,6 +38,7 @@ pub enum Task {
         accept: Option<String>,
     },
     System(Box<system::System>),
+    Log(Box<log::LogTask>),
     TopLevel(TopLevel),
     Recordings(Recordings),
     Gaps(Gaps),
@@ -73,7 +74,7 @@ pub enum Need {
     Helper(decoder::Request),
     /// A password verified, of an attempt that ends with the helper's answer, whoever still waits for it.
     Verify(decoder::Request, Attempt),
-    /// More of a stream: the task is looked into again when more of it can be read.
+    /// More of a stream, or of the log: the task is looked into again when there is more.
     Recorded,
 }
 
@@ -151,7 +152,7 @@ impl Nvr {
             }
             Route::Log => {
                 require(who, Permission::Administer, None)?;
-                Task::Whole(log::answer(&self.out.log_book, request)?)
+                Task::Log(Box::new(log::LogTask::new(now, request)?))
             }
             Route::System => Task::System(Box::new(self.system_task(now, who)?)),
             Route::TopLevel => {
@@ -332,6 +333,7 @@ impl Nvr {
             }
             Task::Gaps(task) => task.need(),
             Task::System(task) => task.need(),
+            Task::Log(task) => self.need_of_log(now, task),
             Task::SignIn(task) => self.need_of_sign_in(now, task)?,
             Task::Exchange(exchange) => exchange.need(),
             Task::Scrub(ask) => {
@@ -395,6 +397,7 @@ impl Nvr {
             Task::Recordings(task) => task.answer(),
             Task::Gaps(task) => task.answer(),
             Task::System(task) => task.answer(),
+            Task::Log(task) => self.finish_log(&task),
             Task::SignIn(task) => self.finish_sign_in(now, *task),
             Task::Exchange(exchange) => exchange.answer(),
             Task::Scrub(ask) => match ask.finish() {

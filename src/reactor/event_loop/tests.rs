@@ -117,6 +117,7 @@ impl Core for TestCore {
                 self.stats = Some(stats.clone());
                 return;
             }
+            Event::Logged(_) => return,
             Event::Shutdown => Heard::Shutdown,
         };
         self.heard.push(heard);
