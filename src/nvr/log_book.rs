@@ -71,15 +71,18 @@ impl LogBook {
         }
         self.last += 1;
         self.came = self.awaited;
-        let mut record = record.clone();
         let end = (0..=MAX_MESSAGE_BYTES.min(record.message.len()))
             .rev()
             .find(|&at| record.message.is_char_boundary(at));
-        record.message.truncate(end.unwrap_or(0));
         let line = Line {
             number: self.last,
             time,
-            record,
+            // A copy of what is kept, and of no more: a longer one would keep its memory.
+            record: LogRecord {
+                message: record.message[..end.unwrap_or(0)].to_owned(),
+                camera: record.camera.clone(),
+                ..*record
+            },
         };
         match line.record.event {
             ACCESS => self.accesses.add(line),
@@ -258,5 +261,6 @@ mod tests {
         let (lines, _) = book.find(&all());
         let kept = &lines[0].record.message;
         assert!(long.starts_with(kept) && kept.len() > MAX_MESSAGE_BYTES - 3);
+        assert!(kept.capacity() <= MAX_MESSAGE_BYTES);
     }
 }
