@@ -118,12 +118,13 @@ pub(super) fn bring_in(
 }
 
 fn bring_in_dirs(tx: &Transaction, paths: &[PathBuf], rng: &mut Pcg64) -> Result<(), Error> {
-    tx.execute("update sample_dir set configured = 0", [])?;
+    // Those that somebody added stay, whatever the file says.
+    tx.execute("update sample_dir set configured = 0 where in_file = 1", [])?;
     for path in paths {
         // No "on conflict": that would use up an id each time.
         let bytes = path.as_os_str().as_bytes();
         let known = tx.execute(
-            "update sample_dir set configured = 1 where path = ?1",
+            "update sample_dir set configured = 1, in_file = 1 where path = ?1",
             [bytes],
         )?;
         if known == 0 {
@@ -244,7 +245,7 @@ fn bring_in_stream(
 }
 
 /// Streams that the file does not name may be bound for a directory that is gone.
-fn move_off_unconfigured(tx: &Transaction) -> Result<(), Error> {
+pub(super) fn move_off_unconfigured(tx: &Transaction) -> Result<(), Error> {
     let mut select = tx.prepare(
         "select s.id from stream s join sample_dir d on d.id = s.dir_id
          where d.configured = 0 order by s.id",
@@ -320,7 +321,7 @@ pub(super) fn snapshot(
 /// Those configured, and those that still hold something.
 fn dirs(connection: &Connection) -> Result<Vec<Dir>, Error> {
     let mut select = connection.prepare(
-        "select id, path, uuid, attached, configured from sample_dir d
+        "select id, path, uuid, attached, configured, in_file from sample_dir d
          where configured = 1
            or exists (select 1 from stream_dir s where s.dir_id = d.id and s.recordings > 0)
            or exists (select 1 from garbage g where g.dir_id = d.id)
@@ -334,6 +335,7 @@ fn dirs(connection: &Connection) -> Result<Vec<Dir>, Error> {
             uuid: r.get(2)?,
             attached_before: r.get(3)?,
             configured: r.get(4)?,
+            in_file: r.get(5)?,
         })
     })?;
     Ok(dirs.collect::<Result<_, _>>()?)

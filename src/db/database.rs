@@ -54,8 +54,9 @@ pub enum Mode {
     /// Works beside a daemon. [`Request::Start`] tells what is there and changes nothing; other
     /// requests that would change something are refused.
     ReadOnly,
-    /// Works beside a daemon. Only requests about users, sessions and signals are answered: of those
-    /// the daemon keeps nothing that it does not read again within a minute.
+    /// Works beside a daemon. Requests about users, sessions, signals, cameras and sample directories
+    /// are answered, and those that change nothing: of the former the daemon keeps nothing that it does
+    /// not read again within a minute; of the latter it sees within seconds that they were changed.
     Beside,
     /// Like [`Mode::ReadWrite`], and makes the folder and the database where there is none.
     Create,
@@ -127,9 +128,7 @@ impl Database {
             Request::Users(request) => Ok(Reply::Users(self.users(request)?)),
             Request::Sessions(request) => Ok(Reply::Sessions(self.sessions(request)?)),
             Request::Signals(request) => Ok(Reply::Signals(self.signals(request)?)),
-            _ if self.mode == Mode::Beside => Err(Error::Invalid(
-                "another moonfire-nvr is using the database: this is for that one".to_owned(),
-            )),
+            Request::Snapshot => Ok(Reply::Snapshot(Box::new(self.snapshot()?))),
             Request::Summaries {
                 stream,
                 which,
@@ -150,11 +149,29 @@ impl Database {
             Request::SampleEntry(id) => Ok(Reply::SampleEntry(
                 self.entries.entry(&self.connection, id)?,
             )),
-            Request::SampleEntryId(entry) => Ok(Reply::SampleEntryId(self.entry_id(&entry)?)),
             Request::Start { .. } if self.mode == Mode::ReadOnly => {
                 Ok(Reply::Snapshot(Box::new(self.snapshot()?)))
             }
+            Request::SampleEntryId(entry) if self.mode == Mode::ReadOnly => {
+                Ok(Reply::SampleEntryId(self.entry_id(&entry)?))
+            }
             _ if self.mode == Mode::ReadOnly => Err(Error::ReadOnly),
+            Request::Cameras(request) => {
+                let mut rng = self.rng.clone();
+                let reply = self.cameras(request, &mut rng)?;
+                self.rng = rng;
+                Ok(Reply::Cameras(reply))
+            }
+            Request::Dirs(request) => {
+                let mut rng = self.rng.clone();
+                let snapshot = self.dirs(&request, &mut rng)?;
+                self.rng = rng;
+                Ok(Reply::Snapshot(Box::new(snapshot)))
+            }
+            _ if self.mode == Mode::Beside => Err(Error::Invalid(
+                "another moonfire-nvr is using the database: this is for that one".to_owned(),
+            )),
+            Request::SampleEntryId(entry) => Ok(Reply::SampleEntryId(self.entry_id(&entry)?)),
             Request::Start {
                 wall,
                 sample_dirs,
@@ -185,13 +202,6 @@ impl Database {
                 self.rng = rng;
                 Ok(Reply::Snapshot(Box::new(snapshot)))
             }
-            Request::Cameras(request) => {
-                self.open.ok_or(Error::NotStarted)?;
-                let mut rng = self.rng.clone();
-                let reply = self.cameras(request, &mut rng)?;
-                self.rng = rng;
-                Ok(Reply::Cameras(reply))
-            }
             Request::Flush(request) => {
                 let open = self.open.ok_or(Error::NotStarted)?;
                 let mut entries = std::mem::take(&mut self.entries);
@@ -208,6 +218,11 @@ impl Database {
                 Ok(Reply::Done)
             }
         }
+    }
+
+    /// Whether it works beside the program that holds the lock, if any does.
+    pub(super) fn is_beside(&self) -> bool {
+        self.mode == Mode::Beside
     }
 
     /// Whether this connection may write.

@@ -5,6 +5,7 @@
 mod cameras;
 mod configure;
 mod database;
+mod dirs;
 mod flush;
 mod list;
 mod mend;
@@ -23,6 +24,7 @@ pub use cameras::{
     CameraError, CameraPatch, CameraReply, CameraRequest, MAX_CAMERAS, StreamChange, StreamPatch,
 };
 pub use database::{Database, FILE_NAME, LOCK_NAME, Mode, memory};
+pub use dirs::{DirError, DirRequest, MAX_DIRS};
 pub use list::{After, Span, Which};
 pub use sessions::{SessionReply, SessionRequest};
 pub use signals::{
@@ -101,6 +103,11 @@ pub enum Request {
     Signals(SignalRequest),
     /// Cameras that the configuration file does not name. Answered by [`Reply::Cameras`].
     Cameras(CameraRequest),
+    /// Sample directories that the configuration file does not name. Answered by [`Reply::Snapshot`].
+    Dirs(DirRequest),
+    /// All that there is, as it is now: another program may have changed it. Changes nothing.
+    /// [`Reply::Snapshot`].
+    Snapshot,
 }
 
 /// The most recordings that one [`Request::Summaries`] tells of.
@@ -165,8 +172,10 @@ pub struct Dir {
     pub uuid: Uuid,
     /// It has had our marker: an empty directory at its path is not it.
     pub attached_before: bool,
-    /// It is in the configuration. If not, nothing new is recorded to it.
+    /// It is recorded to. If not, it only holds what was.
     pub configured: bool,
+    /// The configuration file says so, and is where to change it.
+    pub in_file: bool,
 }
 
 /// A camera.
@@ -371,6 +380,8 @@ pub enum Error {
     Signal(#[from] SignalError),
     #[error("{0}")]
     Camera(#[from] CameraError),
+    #[error("{0}")]
+    Dir(#[from] DirError),
     /// A value that the schema cannot hold, or a row that this program cannot have written.
     #[error("{0}")]
     Invalid(String),

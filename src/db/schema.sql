@@ -1,4 +1,4 @@
--- The database of Moonfire NVR, schema version 4.
+-- The database of Moonfire NVR, schema version 5.
 --
 -- Everything but the frames is here: what is recorded, where it lies, and why the rest is missing.
 -- `pragma user_version` is the schema's version, `pragma application_id` is 'MNVR'. Write-ahead log,
@@ -28,7 +28,8 @@ create table open (
   clean integer not null default 0 check (clean in (0, 1))
 ) strict;
 
--- A folder for sample files, on whichever disk.
+-- A folder for sample files, on whichever disk. The configuration file names those with in_file (or did so
+-- last) and says whether they are recorded to; of the others, whoever added them.
 create table sample_dir (
   id integer primary key autoincrement,
   -- Absolute; the bytes of the path, which need not be UTF-8.
@@ -37,8 +38,9 @@ create table sample_dir (
   uuid blob not null unique check (length(uuid) = 16),
   -- The marker was written: from now on a folder at the path without it is refused.
   attached integer not null default 0 check (attached in (0, 1)),
-  -- The configuration names it.
-  configured integer not null check (configured in (0, 1))
+  -- It is recorded to.
+  configured integer not null check (configured in (0, 1)),
+  in_file integer not null default 1 check (in_file in (0, 1))
 ) strict;
 
 -- A camera in use has null in removed. Of one that somebody removed nothing is recorded; its recordings

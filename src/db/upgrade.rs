@@ -12,7 +12,7 @@ use std::path::Path;
 use uuid::Uuid;
 
 /// The version of the schema that this program reads and writes.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 const SCHEMA: &str = include_str!("schema.sql");
 
@@ -34,6 +34,12 @@ const STEPS: &[Step] = &[
         to: 4,
         about: "know of cameras that were removed",
         add: |tx| Ok(tx.execute_batch(include_str!("upgrade_4.sql"))?),
+        fill: None,
+    },
+    Step {
+        to: 5,
+        about: "know of sample directories that the configuration file does not name",
+        add: |tx| Ok(tx.execute_batch(include_str!("upgrade_5.sql"))?),
         fill: None,
     },
 ];

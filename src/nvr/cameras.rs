@@ -1,5 +1,5 @@
 //! Which cameras there are, as it changes while the recorder runs: the configuration file is read again,
-//! or somebody makes, changes or removes one over HTTP. Both come as a [`Snapshot`] of the database,
+//! or somebody makes, changes or removes one over HTTP or with `moonfire-nvr config`. All come as a [`Snapshot`] of the database,
 //! which has all of it by then, and go the same way ([`Nvr::bring_in`]): what did not change goes on.
 //!
 //! A camera that was removed is kept until its last recording has gone; then the next commit forgets it.
@@ -12,7 +12,7 @@ use crate::recording::{DirId, GapCause, Recording, StreamId};
 use crate::time::Now;
 
 impl Nvr {
-    /// Cameras were changed over HTTP, and the database has it.
+    /// Cameras were changed over HTTP or by another program, and the database has it.
     pub(super) fn cameras_changed(&mut self, now: Now, snapshot: &Snapshot) {
         if self.phase != Phase::Running {
             return;

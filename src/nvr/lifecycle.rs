@@ -61,6 +61,7 @@ impl Nvr {
             (Some(DbPurpose::Calendar(page)), result) => self.calendar_read(now, page, result),
             (Some(DbPurpose::Signals), Ok(reply)) => self.signals_read(reply),
             (Some(DbPurpose::Rights), result) => self.rights_answered(now, result),
+            (Some(DbPurpose::Beside), result) => self.beside_answered(now, result),
             (Some(DbPurpose::Configure), Err(e)) => self.not_configured(now, &e),
             (Some(purpose), Err(e)) => {
                 if let DbPurpose::DirAttached(dir) = purpose {

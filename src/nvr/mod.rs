@@ -8,6 +8,7 @@
 
 mod absence;
 mod backoff;
+mod beside;
 mod buffers;
 mod cameras;
 mod clock;
@@ -98,6 +99,8 @@ enum DbPurpose {
     Signals,
     /// Whether what somebody watches by still holds.
     Rights,
+    /// What another program has changed.
+    Beside,
 }
 
 /// See the module.
@@ -137,6 +140,7 @@ pub struct Nvr {
     /// How many streams are recorded, of how many, as the service manager was told.
     told_status: Option<(usize, usize)>,
     web: web::Web,
+    beside: beside::Beside,
     /// The user that the program runs as, if the shell has told.
     own_uid: Option<u32>,
     /// When something is to be done without an event; may be earlier than need be.
@@ -189,6 +193,7 @@ impl Nvr {
             told_ready: false,
             told_status: None,
             web: web::Web::default(),
+            beside: beside::Beside::default(),
             own_uid: None,
             wake: Some(Monotonic(0)),
             stats: None,
@@ -485,6 +490,7 @@ impl Nvr {
         }
         self.http_timeouts(now);
         self.configure_if_due(now);
+        self.look_beside(now);
         self.run_commit(now);
         self.run_shutdown(now);
         self.tell_ready();
@@ -548,12 +554,15 @@ impl Nvr {
             _ => None,
         };
         let clients = self.web.next_timeout();
-        let configure = self.configure_at.filter(|_| self.phase == Phase::Running);
+        let running = self.phase == Phase::Running;
+        let configure = self.configure_at.filter(|_| running);
+        let beside = self.beside.next_timeout().filter(|_| running);
         streams
             .chain(dirs)
             .chain(clients)
             .chain(commit)
             .chain(configure)
+            .chain(beside)
             .chain(stopping)
             .min()
     }

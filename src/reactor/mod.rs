@@ -113,6 +113,7 @@ pub fn run(config: Config, options: Options) -> Result<ExitCode, StartError> {
     };
     nvr.set_own_uid(nix::unistd::getuid().as_raw());
     nvr.set_descriptors(descriptors);
+    nvr.mind_other_programs();
     let mut event_loop = EventLoop::new(nvr, setup)?;
     match event_loop.run().map_err(StartError::System)? {
         End::InGoodOrder => Ok(ExitCode::SUCCESS),

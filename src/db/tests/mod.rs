@@ -2,6 +2,7 @@
 
 mod cameras;
 mod configure;
+mod dirs;
 mod flash;
 mod flush;
 mod list;
@@ -147,7 +148,7 @@ pub(super) fn record(
 
 /// What schema versions 3 and 4 added goes again.
 pub(super) const UNDO_3: &str = "
-    alter table camera drop column removed;
+    alter table sample_dir drop column in_file; alter table camera drop column removed;
     drop table signal_change; drop table signal_camera; drop table signal; drop table signal_state;
     drop table signal_type; drop table api_token; drop table session; drop table user_camera;
     drop table user; pragma user_version = 2;";

@@ -12,7 +12,7 @@ mod camera_test;
 mod cameras;
 mod changed;
 #[cfg(test)]
-mod client;
+pub(super) mod client;
 mod days;
 mod disks;
 mod exchange;
