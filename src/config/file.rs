@@ -649,7 +649,8 @@ fn not_a(value: &Value, wanted: &str) -> String {
     format!("this is {found}; write {wanted}")
 }
 
-pub(crate) fn camera_name(text: &str) -> Result<String, String> {
+/// What a camera may be known by. An error is a part of a sentence that ends with the mend.
+pub fn camera_name(text: &str) -> Result<String, String> {
     if text.is_empty() {
         return Err("the name is empty; write what the camera looks at, as in \"driveway\"".into());
     }

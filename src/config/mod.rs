@@ -13,19 +13,22 @@ mod values;
 mod tests;
 
 pub use crate::access::Permission;
-pub(crate) use file::camera_name;
+pub use file::camera_name;
 use jiff::tz::TimeZone;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-pub(crate) use values::{CameraUrl, camera_url};
+pub use values::{CameraUrl, camera_url, path, retain};
 
 /// Where the configuration is unless `--config` says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/moonfire-nvr.toml";
 
 /// How often what is being recorded is made durable, unless the file says otherwise.
 pub const DEFAULT_SYNC_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The longest time that can be asked to be kept, in days.
+pub const MAX_RETAIN_DAYS: u32 = 100_000;
 
 /// The address of the embedded default, and of the sample file.
 pub const DEFAULT_HTTP_PORT: u16 = 8080;

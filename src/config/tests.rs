@@ -493,3 +493,30 @@ fn the_embedded_default_is_within_its_folder() {
     assert!(config.sample_dirs[0].starts_with("/home/me/.local/state/nvr"));
     assert_eq!(config.http[0].listen.to_string(), "127.0.0.1:8080");
 }
+
+#[test]
+fn limits_are_written_as_they_are_read() {
+    for text in [
+        "unlimited",
+        "500 GB",
+        "1.5 TB, 30 days",
+        "1 day",
+        "0 B",
+        "64 GiB",
+        "1333 MB",
+        "1234567 B",
+        "20 MB, 100000 days",
+    ] {
+        let retain = super::retain(text).unwrap();
+        assert_eq!(retain.to_string(), text);
+    }
+    let mut bytes = 1_i64;
+    while bytes < 1 << 53 {
+        let retain = super::Retain {
+            bytes: Some(bytes),
+            days: None,
+        };
+        assert_eq!(super::retain(&retain.to_string()).unwrap(), retain);
+        bytes = bytes * 7 / 3 + 1;
+    }
+}

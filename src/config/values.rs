@@ -3,7 +3,7 @@
 //! Each function takes the text and gives the value or what is wrong with it, a part of a sentence
 //! that ends with the mend.
 
-use super::{Listen, LogTarget, Reserve, Retain};
+use super::{Listen, LogTarget, MAX_RETAIN_DAYS, Reserve, Retain};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
@@ -72,11 +72,61 @@ fn days(text: &str) -> Option<u32> {
         _ => return None,
     };
     let days = number * factor;
-    (days.fract() == 0.0 && (0.0..=100_000.0).contains(&days)).then_some(days as u32)
+    (days.fract() == 0.0 && (0.0..=f64::from(MAX_RETAIN_DAYS)).contains(&days))
+        .then_some(days as u32)
+}
+
+/// Writes what [`size`] reads, exactly.
+fn write_size(bytes: i64) -> String {
+    let bytes = u64::try_from(bytes).unwrap_or(0);
+    // Thousandths of the largest unit that they are whole of; of two, the shorter text.
+    let mut best = format!("{bytes} B");
+    for (unit, name) in [
+        (1_000, "kB"),
+        (1_000_000, "MB"),
+        (1_000_000_000, "GB"),
+        (1_000_000_000_000, "TB"),
+        (1 << 20, "MiB"),
+        (1 << 30, "GiB"),
+        (1 << 40, "TiB"),
+    ] {
+        let thousandths = u128::from(bytes) * 1_000;
+        if bytes < unit || thousandths % u128::from(unit) != 0 {
+            continue;
+        }
+        let (whole, part) = (bytes / unit, thousandths / u128::from(unit) % 1_000);
+        let text = match part {
+            0 => format!("{whole} {name}"),
+            part => format!(
+                "{} {name}",
+                format!("{whole}.{part:03}").trim_end_matches('0')
+            ),
+        };
+        if text.len() <= best.len() {
+            best = text;
+        }
+    }
+    best
+}
+
+impl std::fmt::Display for Retain {
+    /// As in the file.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let bytes = self.bytes.map(write_size);
+        let days = self.days.map(|days| match days {
+            1 => "1 day".to_owned(),
+            days => format!("{days} days"),
+        });
+        match (bytes, days) {
+            (Some(bytes), Some(days)) => write!(f, "{bytes}, {days}"),
+            (Some(one), None) | (None, Some(one)) => f.write_str(&one),
+            (None, None) => f.write_str("unlimited"),
+        }
+    }
 }
 
 /// "500 GB", "30 days", "500 GB, 30 days", "unlimited".
-pub(super) fn retain(text: &str) -> Result<Retain, String> {
+pub fn retain(text: &str) -> Result<Retain, String> {
     let mut retain = Retain::default();
     if text.trim().eq_ignore_ascii_case("unlimited") {
         return Ok(retain);
@@ -147,7 +197,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// An absolute path without "." and "..".
-pub(super) fn path(text: &str) -> Result<PathBuf, String> {
+pub fn path(text: &str) -> Result<PathBuf, String> {
     let path = Path::new(text);
     if !path.is_absolute() {
         return Err(format!(
@@ -255,14 +305,14 @@ pub(super) fn log_target(text: &str) -> Result<LogTarget, String> {
 
 /// A camera's URL, and the user and password that were in it.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct CameraUrl {
+pub struct CameraUrl {
     /// Without user and password.
     pub url: String,
     pub credentials: Option<(String, String)>,
 }
 
 /// "rtsp://host[:port]/...". What is wrong never quotes the text: it may hold a password.
-pub(crate) fn camera_url(text: &str) -> Result<CameraUrl, String> {
+pub fn camera_url(text: &str) -> Result<CameraUrl, String> {
     const SHAPE: &str = "write it as in \"rtsp://192.0.2.10:554/main\"";
     if text.len() > MAX_URL_BYTES {
         return Err(format!("the URL is longer than {MAX_URL_BYTES} bytes"));

@@ -7,7 +7,7 @@
 use super::configure::{began, least_used_dir, snapshot};
 use super::database::new_uuid;
 use super::{Database, Error, Removed, Snapshot, StreamKind};
-use crate::config::{Secret, Transport};
+use crate::config::{self, CameraUrl, Secret, Transport};
 use crate::recording::DirId;
 use rand_pcg::Pcg64;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
@@ -17,6 +17,12 @@ use uuid::Uuid;
 /// The most cameras, those that were removed and still have recordings among them. At the limit no more
 /// are made; those of the configuration file are not counted before they are there.
 pub const MAX_CAMERAS: u32 = 200;
+
+/// The longest description, in characters.
+const MAX_DESCRIPTION_CHARS: usize = 1_000;
+
+/// The longest user name and password of a camera, in bytes.
+const MAX_CREDENTIAL_BYTES: usize = 256;
 
 /// What is asked about cameras. Each is one transaction, answered by [`super::Reply::Cameras`].
 #[derive(Debug)]
@@ -44,6 +50,55 @@ pub struct CameraPatch {
     pub password: Option<Secret>,
     pub main: StreamChange,
     pub sub: StreamChange,
+}
+
+impl CameraPatch {
+    /// The URL of a stream without the user and password that may be in it: those go to the camera. An
+    /// error is a part of a sentence.
+    pub fn take_url(&mut self, text: &str) -> Result<String, String> {
+        let CameraUrl { url, credentials } = config::camera_url(text)?;
+        if let Some((user, password)) = credentials {
+            let password = Secret(password);
+            let differs = self.username.as_ref().is_some_and(|u| *u != user)
+                || self.password.as_ref().is_some_and(|p| *p != password);
+            if differs {
+                return Err(
+                    "it has another user or password than the camera; give them once, as \
+                     username and password of the camera"
+                        .to_owned(),
+                );
+            }
+            (self.username, self.password) = (Some(user), Some(password));
+        }
+        Ok(url)
+    }
+
+    /// Whether what is said of the camera itself is good; its name is [`config::camera_name`]'s to judge.
+    pub fn check(&self) -> Result<(), String> {
+        check_description(self.description.as_deref().unwrap_or_default())?;
+        check_credential("username", self.username.as_deref().unwrap_or_default())?;
+        check_credential("password", self.password.as_ref().map_or("", |p| &p.0))
+    }
+}
+
+/// Whether this can be a camera's description.
+pub fn check_description(text: &str) -> Result<(), String> {
+    match text.chars().count() > MAX_DESCRIPTION_CHARS {
+        true => Err(format!(
+            "the description is longer than {MAX_DESCRIPTION_CHARS} characters"
+        )),
+        false => Ok(()),
+    }
+}
+
+/// Whether this can be a camera's user name or password; `what` says which it is.
+pub fn check_credential(what: &str, text: &str) -> Result<(), String> {
+    match text.len() > MAX_CREDENTIAL_BYTES || text.chars().any(char::is_control) {
+        true => Err(format!(
+            "the {what} has a control character in it, or more than {MAX_CREDENTIAL_BYTES} bytes"
+        )),
+        false => Ok(()),
+    }
 }
 
 /// What becomes of a stream.

@@ -22,6 +22,7 @@ mod verify;
 pub(crate) use cameras::same_host;
 pub use cameras::{
     CameraError, CameraPatch, CameraReply, CameraRequest, MAX_CAMERAS, StreamChange, StreamPatch,
+    check_credential, check_description,
 };
 pub use database::{Database, FILE_NAME, LOCK_NAME, Mode, memory};
 pub use dirs::{DirError, DirRequest, MAX_DIRS};

@@ -10,6 +10,7 @@ mod absence;
 mod backoff;
 mod beside;
 mod buffers;
+pub mod camera_test;
 mod cameras;
 mod clock;
 mod commit;

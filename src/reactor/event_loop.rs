@@ -204,6 +204,11 @@ impl<C: Core> EventLoop<C> {
         self.helper.set_program(program);
     }
 
+    /// The core, to ask what came of it; after [`Self::run`].
+    pub fn into_core(self) -> C {
+        self.core
+    }
+
     /// Turns until the core says [`Action::Exit`] or a second signal says so.
     pub fn run(&mut self) -> io::Result<End> {
         // The core is told that time has begun.

@@ -4,6 +4,7 @@
 //! the loop's thread, and only with calls that do not wait. It refuses to know what bytes mean: that
 //! is the core's, and the simulation's to try without all of this.
 
+mod camera_test;
 mod clock;
 pub mod disk;
 mod event_loop;
@@ -20,6 +21,7 @@ mod tls;
 mod tokens;
 mod workers;
 
+pub use camera_test::test_camera;
 pub use disk::DiskChoice;
 pub use disk::job::AttachFn;
 pub use event_loop::{BULK_TICK, End, EventLoop};

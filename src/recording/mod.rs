@@ -4,6 +4,7 @@
 pub mod chain;
 pub mod directory;
 pub mod drift;
+pub mod forecast;
 pub mod index;
 pub mod journal;
 pub mod real_directory;

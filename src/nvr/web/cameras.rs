@@ -12,7 +12,7 @@ use super::route::OfSetup;
 use super::task::Task;
 use super::users::require_method;
 use crate::access::{Permission, Principal};
-use crate::config::{self, CameraUrl, Secret, Transport};
+use crate::config::{self, MAX_RETAIN_DAYS, Secret, Transport};
 use crate::db::{
     self, CameraPatch, CameraRequest, Removed, Reply, StreamChange, StreamKind, StreamPatch,
 };
@@ -25,15 +25,6 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 type Refused = Box<Response>;
-
-/// The longest description, in characters.
-const MAX_DESCRIPTION_CHARS: usize = 1_000;
-
-/// The longest user name and password of a camera, in bytes.
-const MAX_CREDENTIAL_BYTES: usize = 256;
-
-/// The longest time that can be asked to be kept, in days: as in the file.
-const MAX_RETAIN_DAYS: u32 = 100_000;
 
 /// A camera to be made, or a change of one.
 #[derive(Deserialize)]
@@ -87,13 +78,6 @@ impl Fields {
         if let Some(name) = &self.short_name {
             config::camera_name(name).map_err(|e| bad(&format!("shortName: {e}")))?;
         }
-        let too_long = |s: &String| s.chars().count() > MAX_DESCRIPTION_CHARS;
-        if self.description.as_ref().is_some_and(too_long) {
-            let most = MAX_DESCRIPTION_CHARS;
-            return Err(bad(&format!(
-                "the description is longer than {most} characters"
-            )));
-        }
         let mut patch = CameraPatch {
             name: self.short_name,
             description: self.description,
@@ -105,15 +89,7 @@ impl Fields {
         };
         patch.main = stream_change(StreamKind::Main, self.streams.main, &mut patch)?;
         patch.sub = stream_change(StreamKind::Sub, self.streams.sub, &mut patch)?;
-        let username = patch.username.as_deref().unwrap_or_default();
-        let password = patch.password.as_ref().map_or("", |p| &p.0);
-        for (name, value) in [("username", username), ("password", password)] {
-            if value.len() > MAX_CREDENTIAL_BYTES || value.chars().any(char::is_control) {
-                return Err(bad(&format!(
-                    "the {name} has a control character in it, or more than {MAX_CREDENTIAL_BYTES} bytes"
-                )));
-            }
-        }
+        patch.check().map_err(|e| bad(&e))?;
         Ok(patch)
     }
 }
@@ -131,24 +107,7 @@ fn stream_change(
     };
     let of = |what: &str, sentence: &str| bad(&format!("{what} of {}: {sentence}", kind.as_str()));
     let url = match fields.url {
-        Some(text) => {
-            let CameraUrl { url, credentials } =
-                config::camera_url(&text).map_err(|e| of("url", &e))?;
-            if let Some((user, password)) = credentials {
-                let password = Secret(password);
-                let differs = patch.username.as_ref().is_some_and(|u| *u != user)
-                    || patch.password.as_ref().is_some_and(|p| *p != password);
-                if differs {
-                    return Err(of(
-                        "url",
-                        "it has another user or password than the camera; give them once, as \
-                         username and password of the camera",
-                    ));
-                }
-                (patch.username, patch.password) = (Some(user), Some(password));
-            }
-            Some(url)
-        }
+        Some(text) => Some(patch.take_url(&text).map_err(|e| of("url", &e))?),
         None => None,
     };
     let transport = match fields.transport.as_deref() {

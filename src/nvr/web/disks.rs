@@ -3,7 +3,6 @@
 
 use super::access::{require, require_own};
 use super::exchange::Exchange;
-use super::forecast::{Growing, Measured, days_until_full, rounded};
 use super::form::{self, Bare};
 use super::refusal::unexpected;
 use super::task::Task;
@@ -14,13 +13,11 @@ use crate::db::{self, DirUsage, Reply, StreamUsage, Usage};
 use crate::http::{Method, Request, Response, Status as HttpStatus};
 use crate::nvr::Nvr;
 use crate::nvr::status::{DirStatus, Status, StreamStatus};
-use crate::time::{Duration90k, Now};
+use crate::recording::forecast::{Growing, MEASURED, Measured, Room, rounded, wanted_bytes};
+use crate::time::Now;
 use serde_json::{Value, json};
 
 type Refused = Box<Response>;
-
-/// Over how long a stream's rate is measured.
-const MEASURED: Duration90k = Duration90k::from_secs(86_400);
 
 impl Nvr {
     /// `GET /api/retention`.
@@ -140,12 +137,7 @@ fn retention(status: &Status, reserve: Reserve, usage: &Usage) -> Value {
 }
 
 fn measured(status: &Status, usage: &StreamUsage) -> Measured {
-    Measured {
-        bytes: usage.bytes,
-        recorded: usage.duration,
-        // A stream that is new, or has just begun, will go on as it began.
-        within: (status.now - usage.since).min(MEASURED),
-    }
+    Measured::of(usage.bytes, usage.duration, status.now - usage.since)
 }
 
 fn grows(s: &StreamStatus, measured: Option<&Measured>) -> Growing {
@@ -166,10 +158,10 @@ fn room(d: &DirStatus, reserve: Reserve, usage: Option<&DirUsage>, streams: &[Gr
     let free = d.free_bytes.map(bytes);
     let reserve = d.total_bytes.map(|n| bytes(reserve.bytes_of(n)));
     let used = usage.map_or(0, |u| u.bytes);
-    let left = free.zip(reserve).map(|(free, reserve)| free - reserve);
-    let usable = left.map(|left| (left + used).max(0));
-    let wanted: i64 = streams.iter().filter_map(Growing::wanted_bytes).sum();
-    let full = left.and_then(|left| days_until_full(left, streams));
+    let room = Room {
+        left_bytes: free.zip(reserve).map(|(free, reserve)| free - reserve),
+        used_bytes: used,
+    };
     json!({
         "id": d.id.0,
         "path": d.path,
@@ -177,12 +169,12 @@ fn room(d: &DirStatus, reserve: Reserve, usage: Option<&DirUsage>, streams: &[Gr
         "freeBytes": d.free_bytes,
         "reserveBytes": reserve,
         "usedBytes": used,
-        "usableBytes": usable,
-        "wantedBytes": wanted,
+        "usableBytes": room.usable_bytes(),
+        "wantedBytes": wanted_bytes(streams),
         "unlimitedStreams": streams.iter().filter(|s| s.wanted_bytes().is_none()).count(),
-        "overcommittedBytes": usable.map(|usable| (wanted - usable).max(0)),
+        "overcommittedBytes": room.overcommitted_bytes(streams),
         "bytesPerDay": streams.iter().map(|s| s.bytes_per_day).sum::<i64>(),
-        "daysUntilFull": full.map(rounded),
+        "daysUntilFull": room.days_until_full(streams).map(rounded),
     })
 }
 

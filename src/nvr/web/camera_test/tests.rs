@@ -1,5 +1,5 @@
 use super::*;
-use crate::nvr::port::{Action, LookupId};
+use crate::nvr::port::{Action, LookupId, SocketError};
 use crate::nvr::web::client::{Answer, Browser, Site};
 use std::net::IpAddr;
 

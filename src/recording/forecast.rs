@@ -5,6 +5,9 @@ use crate::time::{Duration90k, TICKS_PER_SECOND};
 /// A day, in 1/90,000 s.
 const DAY: i64 = 86_400 * TICKS_PER_SECOND;
 
+/// Over how long a stream's rate is measured.
+pub const MEASURED: Duration90k = Duration90k(DAY);
+
 /// A rate of less video than this says nothing of a day.
 const LEAST_MEASURED: Duration90k = Duration90k::from_secs(10);
 
@@ -19,6 +22,15 @@ pub struct Measured {
 }
 
 impl Measured {
+    /// Of what came since some time; a stream that is new, or has just begun, will go on as it began.
+    pub fn of(bytes: i64, recorded: Duration90k, since: Duration90k) -> Measured {
+        Measured {
+            bytes,
+            recorded,
+            within: since.min(MEASURED),
+        }
+    }
+
     /// Bits a second while it is recorded.
     pub fn bit_rate(&self) -> Option<i64> {
         let ticks = Some(self.recorded).filter(|d| *d >= LEAST_MEASURED)?.0;
@@ -62,6 +74,38 @@ impl Growing {
         let wanted = self.wanted_bytes()?;
         (self.bytes_per_day > 0).then(|| wanted as f64 / self.bytes_per_day as f64)
     }
+}
+
+/// A disk that streams grow on.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Room {
+    /// Free bytes beyond those that stay free, below 0 where those are touched; `None` if nobody knows.
+    pub left_bytes: Option<i64>,
+    /// What recordings take now.
+    pub used_bytes: i64,
+}
+
+impl Room {
+    /// What recordings may take in all.
+    pub fn usable_bytes(&self) -> Option<i64> {
+        self.left_bytes.map(|left| (left + self.used_bytes).max(0))
+    }
+
+    /// By how much these streams' limits are beyond that.
+    pub fn overcommitted_bytes(&self, streams: &[Growing]) -> Option<i64> {
+        let wanted = wanted_bytes(streams);
+        self.usable_bytes().map(|usable| (wanted - usable).max(0))
+    }
+
+    pub fn days_until_full(&self, streams: &[Growing]) -> Option<f64> {
+        self.left_bytes
+            .and_then(|left| days_until_full(left, streams))
+    }
+}
+
+/// What streams that have limits will take in the end.
+pub fn wanted_bytes(streams: &[Growing]) -> i64 {
+    streams.iter().filter_map(Growing::wanted_bytes).sum()
 }
 
 /// Days until these streams have taken so much room; `None` if they never do.
