@@ -54,67 +54,11 @@ made and systemd is left alone.
 END
 }
 
-say() {
-    printf '== %s\n' "$*"
-}
-
-die() {
-    printf 'prep.sh: %s\n' "$*" >&2
-    exit 1
-}
-
-as_root() {
-    if [ "$(id -u)" = 0 ]; then
-        "$@"
-    elif command -v sudo >/dev/null; then
-        sudo "$@"
-    else
-        die "this needs root, and there is no sudo: $*"
-    fi
-}
-
-# ---- packages ----
-
-is_installed() {
-    [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
-}
-
-# Whether apt could install package $1 in a version of at least $2.
-is_offered() {
-    local candidate
-    candidate=$(LC_ALL=C apt-cache policy "$1" 2>/dev/null | sed -n 's/^  Candidate: //p')
-    [ -n "$candidate" ] && [ "$candidate" != '(none)' ] &&
-        dpkg --compare-versions "$candidate" ge "$2"
-}
-
-refreshed=
-apt_refresh_once() {
-    if [ -z "$refreshed" ]; then
-        as_root apt-get -q update
-        refreshed=1
-    fi
-}
-
-apt_install() {
-    apt_refresh_once
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install "$@"
-}
-
-need_packages() {
-    local missing=() package
-    [ -z "$skip" ] || return 0
-    if ! command -v apt-get >/dev/null; then
-        say "No apt on this machine. What would be installed on Debian, in case the build fails: $*"
-        return 0
-    fi
-    for package; do
-        is_installed "$package" || missing+=("$package")
-    done
-    if [ "${#missing[@]}" -gt 0 ]; then
-        say "Installing ${missing[*]}"
-        apt_install "${missing[@]}"
-    fi
-}
+# shellcheck disable=SC2034 # for packages.sh, as are those that it sets for us
+program=prep.sh
+skip=
+# shellcheck source=/dev/null
+. cross/packages.sh
 
 # ---- Rust ----
 
@@ -322,7 +266,6 @@ uninstall() {
 
 # ---- arguments ----
 
-skip=
 while [ "$#" -gt 0 ]; do
     case $1 in
         -S) skip=1 ;;
