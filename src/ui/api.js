@@ -72,12 +72,14 @@ export async function get(path, signal) {
  * @param {"POST" | "PUT" | "PATCH" | "DELETE"} method
  * @param {string} path
  * @param {object} [body]
+ * @param {AbortSignal} [signal]
  * @returns {Promise<any>}
  */
-export async function change(method, path, body = {}) {
+export async function change(method, path, body = {}, signal = AbortSignal.timeout(PATIENCE_MS)) {
   const whole = csrf === null ? body : { csrf, ...body };
   const reply = await ask(path, {
     method,
+    signal,
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify(whole),
   });

@@ -2,7 +2,7 @@
 
 import { change } from "/ui/api.js";
 import { h, icon, put, say } from "/ui/dom.js";
-import { recorder, refresh, watch } from "/ui/state.js";
+import { may, recorder, refresh, watch } from "/ui/state.js";
 import { S } from "/ui/strings.js";
 
 /**
@@ -20,8 +20,13 @@ const PAGES = {
   storage: () => import("/ui/storage.js"),
   users: () => import("/ui/users.js"),
   system: () => import("/ui/system.js"),
+  log: () => import("/ui/log.js"),
+  segments: () => import("/ui/segments.js"),
+  welcome: () => import("/ui/welcome.js"),
 };
 const TABS = /** @type {const} */ (["live", "timeline", "cameras", "storage", "users", "system"]);
+/** Whose tab is marked while another page is shown. @type {Record<string, string>} */
+const WITHIN = { log: "system", segments: "timeline" };
 
 const tabs = TABS.map((name) => h("a", { href: `#${name}` }, icon(name), h("span", {}, S.tabs[name])));
 const who = h("div", { class: "who" });
@@ -34,8 +39,13 @@ const nav = h(
   tabs,
   who,
 );
+/** The address stays: what is behind the # is a page. @param {Event} e */
+function skip(e) {
+  e.preventDefault();
+  main.focus();
+}
 document.body.append(
-  h("a", { class: "skip", href: "#main", onclick: (/** @type {Event} */ e) => (e.preventDefault(), main.focus()) }, S.skip),
+  h("a", { class: "skip", href: "#main", onclick: skip }, S.skip),
   nav,
   h("div", { class: "column" }, banner, main),
 );
@@ -46,7 +56,10 @@ let shown = { name: "", page: null, end: () => {} };
 /** The page that the address names, and its parameters. */
 function wanted() {
   const [name, query] = location.hash.slice(1).split("?", 2);
-  return { name: Object.hasOwn(PAGES, name) ? name : "live", parameters: new URLSearchParams(query) };
+  // A recorder without a camera has nothing to show yet, and much to be told.
+  const isNew = name === "" && may("configure") && may("administer") && recorder.state?.cameras.length === 0;
+  const first = isNew ? "welcome" : "live";
+  return { name: Object.hasOwn(PAGES, name) ? name : first, parameters: new URLSearchParams(query) };
 }
 
 /** How many times another page was asked for: one that has loaded too late is not shown. */
@@ -61,7 +74,7 @@ async function turnTo(name, load, parameters) {
   main.replaceChildren();
   main.className = name;
   for (const [i, tab] of tabs.entries()) {
-    if (TABS[i] === name) tab.setAttribute("aria-current", "page");
+    if (TABS[i] === (WITHIN[name] ?? name)) tab.setAttribute("aria-current", "page");
     else tab.removeAttribute("aria-current");
   }
   try {
@@ -74,10 +87,13 @@ async function turnTo(name, load, parameters) {
     console.error(e);
     main.replaceChildren(h("p", { class: "trouble" }, S.refusal(0, "", 0)));
   }
-  document.title = `${S.tabs[/** @type {keyof typeof S.tabs} */ (name)] ?? S.sign.in} – ${S.name}`;
+  document.title = `${S.titles[name] ?? S.sign.in} – ${S.name}`;
   // Who uses a keyboard or a screen reader goes on where the page begins.
   if (!isFirst) main.focus({ preventScroll: true });
 }
+
+/** The version that these pages are of. @type {string | null} */
+let version = null;
 
 function follow() {
   const failure = recorder.failure;
@@ -88,6 +104,9 @@ function follow() {
   }
   if (!recorder.state) return;
   const { name, parameters } = wanted();
+  // A recorder of another version has other pages: they come with the next turn.
+  if (version !== null && version !== recorder.state.serverVersion && shown.name !== "" && shown.name !== name) return location.reload();
+  version = recorder.state.serverVersion;
   if (shown.name === name && (shown.page?.moved?.(parameters) ?? !shown.page)) return;
   turnTo(name, PAGES[name], parameters);
 }
@@ -100,7 +119,7 @@ function troubles() {
   if (!state.clockTrusted) all.push(S.clockUntrusted);
   if (state.databaseTrouble) all.push(S.databaseTrouble(state.databaseTrouble));
   if (state.stopping) all.push(S.stopping);
-  for (const disk of state.sampleDirs) if (!disk.ready) all.push(S.diskTrouble(disk.path, disk.trouble ?? S.storage.away));
+  for (const disk of state.sampleDirs) if (!disk.ready) all.push(S.diskTrouble(disk.path, disk.trouble ?? S.storage.states.away));
   return all;
 }
 
@@ -115,7 +134,7 @@ function tellUser() {
   who.replaceChildren();
   if (!state) return;
   if (!user) put(who, h("button", { type: "button", class: "plain", onclick: () => turnTo("login", () => import("/ui/signin.js"), new URLSearchParams()) }, S.sign.in));
-  else put(who, h("span", {}, user.name), user.session && h("button", { type: "button", class: "plain", onclick: signOut }, S.sign.out));
+  else put(who, h("a", { href: "#users" }, user.name), user.session && h("button", { type: "button", class: "plain bare", title: S.sign.out, "aria-label": S.sign.out, onclick: signOut }, icon("leave")));
 }
 
 async function signOut() {

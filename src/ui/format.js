@@ -23,3 +23,24 @@ export function duration(ticks) {
   if (t < DAY) return `${Math.floor(t / HOUR)} h ${Math.floor((t % HOUR) / MINUTE)} min`;
   return `${Math.floor(t / DAY)} d ${Math.floor((t % DAY) / HOUR)} h`;
 }
+
+/** A rate in bits a second. @param {number} n */
+export function bitRate(n) {
+  if (n >= 999500) return `${(n / 1e6).toFixed(n >= 9.95e6 ? 0 : 1)} Mbit/s`;
+  return `${Math.round(n / 1000)} kbit/s`;
+}
+
+/** A number of days, as exact as it is known. @param {number} days */
+export function days(days) {
+  if (days >= 730) return `${(days / 365).toFixed(1)} years`;
+  if (days >= 10) return `${Math.round(days)} days`;
+  if (days >= 2) return `${days.toFixed(1)} days`;
+  return duration(days * DAY);
+}
+
+/** A share in per cent that never hides a small loss. @param {number} percent */
+export function share(percent) {
+  if (percent === 0) return "0 %";
+  if (percent < 0.001) return "< 0.001 %";
+  return `${percent.toFixed(percent < 0.1 ? 3 : percent < 10 ? 2 : 0)} %`;
+}

@@ -206,8 +206,7 @@ export class Reel {
     if (!this.buffer) return;
     this.buffer.timestampOffset = this.seconds(row.startTime90k + a - leading);
     await this.append(segment);
-    const length = Array.from(this.buffer?.buffered ?? [], () => 0).length;
-    if (length || this.buffer) await this.forget(this.wanted, BEHIND);
+    await this.forget(this.wanted, BEHIND);
   }
 
   /** A media source that can take this; false if this browser cannot play it. @param {Row} row @param {number} t */

@@ -3,6 +3,7 @@
 import { Refusal, ask } from "/ui/api.js";
 import { h, say } from "/ui/dom.js";
 import { recorder, refresh } from "/ui/state.js";
+import { stepsView } from "/ui/steps.js";
 import { S } from "/ui/strings.js";
 
 /**
@@ -40,7 +41,7 @@ export function show(root, parameters) {
         headers: { "Content-Type": "application/json" },
         body: JSON.stringify({ username: username.value, password: password.value }),
       });
-      if (isFirst) location.hash = "#cameras";
+      if (isFirst) location.hash = "#welcome";
       await refresh();
     } catch (e) {
       if (!(e instanceof Refusal)) throw e;
@@ -53,6 +54,7 @@ export function show(root, parameters) {
   };
 
   root.append(
+    isFirst ? h("div", { class: "welcome first" }, stepsView("administrator")) : "",
     h(
       "form",
       { id: "form", class: "card sign", method: "post", onsubmit: submit },

@@ -1,29 +1,211 @@
-// The disks.
+// The disks: how they fare, who has what of them, and how far back that will reach.
 
+import { change, get } from "/ui/api.js";
 import { h } from "/ui/dom.js";
 import { stateWord } from "/ui/facts.js";
-import { bytes } from "/ui/format.js";
-import { recorder, watch } from "/ui/state.js";
+import { daysKept } from "/ui/forecast.js";
+import { field, openDialog, tried, trouble } from "/ui/form.js";
+import { bytes, days } from "/ui/format.js";
+import { may, now90k, recorder, refresh, watch } from "/ui/state.js";
 import { S } from "/ui/strings.js";
+import { DAY, date, dateTime } from "/ui/time.js";
 
-/** @param {any} disk */
-function diskView(disk) {
-  const word = !disk.ready ? stateWord(S.storage.away, "bad") : disk.full ? stateWord(S.storage.full, "bad") : stateWord(S.storage.inUse, "good");
-  const used = h("span", {});
-  if (disk.totalBytes) used.style.width = `${(100 * (disk.totalBytes - disk.freeBytes)) / disk.totalBytes}%`;
-  return h(
-    "article",
-    { class: "card" },
-    h("div", { class: "card-head" }, h("h2", {}, disk.path), word),
-    disk.trouble && h("p", { class: "reason" }, S.diskTrouble(disk.path, disk.trouble)),
-    disk.totalBytes && h("p", { class: "hint" }, S.storage.free(bytes(disk.freeBytes), bytes(disk.totalBytes))),
-    disk.totalBytes && h("div", { class: "meter" }, used),
-  );
+/** How often figures are asked for anew, in milliseconds. */
+const FIGURES_MS = 5000;
+
+/**
+ * @typedef {{uuid: string, shortName: string, stream: string, sampleDirId: number, record: boolean, retainBytes: number | null,
+ *   retainDays: number | null, usedBytes: number, minStartTime90k: number | null, bitRate: number | null, bytesPerDay: number | null,
+ *   daysUntilLimit: number | null, daysKept: number | null}} Retained
+ * @typedef {{id: number, path: string, totalBytes: number, freeBytes: number, reserveBytes: number, usedBytes: number,
+ *   usableBytes: number, wantedBytes: number, unlimitedStreams: number, overcommittedBytes: number, bytesPerDay: number,
+ *   daysUntilFull: number | null}} Room
+ * @typedef {{id: number, path: string, inFile: boolean, state: string, message: string | null, since90k: number | null,
+ *   totalBytes: number, freeBytes: number, reserveBytes: number, usedBytes: number, recordings: number,
+ *   oldestTime90k: number | null, bytesPerSecond: number, errors: number}} Disk
+ */
+
+/** @param {string} name @param {number} part @param {number} whole */
+const share = (name, part, whole) => {
+  const span = h("span", { class: name });
+  span.style.width = `${Math.max(0, Math.min(100, (100 * part) / whole))}%`;
+  return span;
+};
+
+/** @param {string} name @param {string} kind */
+const legend = (name, kind) => h("span", { class: "legend" }, h("span", { class: `dot ${kind}` }), name);
+
+/** @param {Disk} disk @param {Room | null} room */
+function diskView(disk, room) {
+  const x = S.storage;
+  const isGood = disk.state === "recording" || disk.state === "ready";
+  const other = Math.max(0, disk.totalBytes - disk.freeBytes - disk.usedBytes);
+  const open = Math.max(0, disk.freeBytes - disk.reserveBytes);
+  return [
+    h("div", { class: "card-head" }, h("h2", {}, disk.path), stateWord(x.states[disk.state] ?? disk.state, isGood ? "good" : disk.state === "attaching" ? "calm" : "bad")),
+    !isGood && disk.message && h("p", { class: "reason" }, S.diskTrouble(disk.path, disk.message), disk.since90k ? ` ${x.since(dateTime(disk.since90k))}` : ""),
+    disk.state === "full" && !disk.message && h("p", { class: "hint" }, x.fullLong),
+    disk.totalBytes > 0 && h("div", { class: "meter tall", "aria-hidden": "true" }, share("ours", disk.usedBytes, disk.totalBytes), share("other", other, disk.totalBytes), share("open", open, disk.totalBytes)),
+    disk.totalBytes > 0 && h("div", { class: "legends" },
+      legend(x.ours(bytes(disk.usedBytes)), "ours"), legend(x.other(bytes(other)), "other"), legend(x.open(bytes(open)), "open"), legend(x.reserve(bytes(disk.reserveBytes)), "")),
+    h("dl", { class: "figures" },
+      [
+        [x.oldest, disk.oldestTime90k ? date(disk.oldestTime90k) : S.none],
+        [x.throughput, x.perSecond(bytes(disk.bytesPerSecond))],
+        [x.perDay, room && room.bytesPerDay > 0 ? bytes(room.bytesPerDay) : "–"],
+        [x.untilFull, room ? (room.daysUntilFull === null ? x.never : room.daysUntilFull <= 0 ? x.nowFull : days(room.daysUntilFull)) : "–"],
+        [x.recordings, disk.recordings.toLocaleString("en").replaceAll(",", " ")],
+        [x.errors, String(disk.errors)],
+      ].map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))),
+    room && room.overcommittedBytes > 0 && h("p", { class: "notice" }, x.overcommitted(bytes(room.overcommittedBytes))),
+  ];
+}
+
+/** @param {number | null} d */
+const told = (d) => (d === null ? S.storage.unknown : d === Infinity ? S.storage.endless : days(d));
+
+/**
+ * Changes what is kept of one camera, with what that comes to.
+ * @param {string} uuid
+ * @param {Retained[]} all of the recorder
+ * @param {Room[]} rooms
+ * @param {() => void} done
+ */
+function changeRetention(uuid, all, rooms, done) {
+  const x = S.storage;
+  const mine = all.filter((s) => s.uuid === uuid);
+  const rows = mine.map((stream) => {
+    const inDays = h("input", { type: "number", min: "0.1", step: "any", inputMode: "decimal", value: stream.retainDays ?? "", placeholder: x.noLimit, oninput: () => foretell() });
+    const inBytes = h("input", { type: "number", min: "0.1", step: "any", inputMode: "decimal", value: stream.retainBytes === null ? "" : stream.retainBytes / 1e9, placeholder: x.noLimit, oninput: () => foretell() });
+    const forecast = h("p", { class: "forecast", role: "status" });
+    const name = stream.stream === "main" ? S.camera.mainStream : S.camera.subStream;
+    const wish = () => ({
+      bytesPerDay: stream.bytesPerDay,
+      retainDays: inDays.value === "" ? null : Number(inDays.value),
+      retainBytes: inBytes.value === "" ? null : Math.round(Number(inBytes.value) * 1e9),
+    });
+    const element = h("fieldset", { class: "part" }, h("legend", {}, name),
+      h("div", { class: "fields" }, field(x.atMostDays, inDays), field(x.atMostBytes, inBytes)), forecast);
+    return { stream, wish, forecast, element };
+  });
+  const foretell = () => {
+    for (const row of rows) {
+      const id = row.stream.sampleDirId;
+      const room = rooms.find((r) => r.id === id);
+      const same = all.filter((s) => s.sampleDirId === id && s.record);
+      const wishes = same.map((s) => rows.find((r) => r.stream === s)?.wish() ?? s);
+      const i = same.indexOf(row.stream);
+      const kept = room && i >= 0 ? daysKept(wishes, room.usableBytes)[i] : null;
+      const rate = row.stream.bytesPerDay;
+      row.forecast.textContent = kept === null || !rate ? x.unknownLong : kept === Infinity ? x.endless : x.comesTo(days(kept), bytes(kept * rate));
+    }
+  };
+  foretell();
+  const wrong = trouble();
+  const save = h("button", {}, S.save);
+  const submit = async (/** @type {Event} */ e) => {
+    e.preventDefault();
+    const streams = Object.fromEntries(rows.map(({ stream, wish }) => [stream.stream, { retainBytes: wish().retainBytes, retainDays: wish().retainDays }]));
+    const isDone = await tried(save, wrong.tell, () => change("PATCH", `/api/cameras/${uuid}/`, { camera: { streams } }));
+    if (!isDone) return;
+    dialog.close();
+    await refresh();
+    done();
+  };
+  const dialog = openDialog(x.keepOf(mine[0]?.shortName ?? ""), [
+    h("form", { onsubmit: submit }, h("p", { class: "hint" }, x.keepLong), rows.map((r) => r.element), h("p", { class: "hint" }, x.lessLong), wrong.element,
+      h("div", { class: "form-end" }, save, h("button", { type: "button", class: "plain", onclick: () => dialog.close() }, S.cancel))),
+  ]);
 }
 
 /** @param {HTMLElement} root */
 export function show(root) {
-  const cards = h("div", { class: "cards" });
-  root.append(h("div", { class: "page-head" }, h("h1", {}, S.storage.title)), cards);
-  return watch(() => cards.replaceChildren(...(recorder.state?.sampleDirs ?? []).map(diskView)));
+  const x = S.storage;
+  const cards = h("div", { class: "cards wide" });
+  const kept = h("div", { class: "table-frame" });
+  const head = h("h2", { hidden: true }, x.whoHasWhat);
+  const wrong = trouble();
+  const extra = h("div", {});
+  root.append(h("div", { class: "page-head" }, h("h1", {}, x.title)), wrong.element, cards, head, kept, extra);
+  let isEnded = false;
+  let drawn = "";
+
+  const load = async () => {
+    if (!may("readCameraConfigs")) return simple();
+    try {
+      const [{ disks }, retained, configs] = await Promise.all([get("/api/disks"), get("/api/retention"), get("/api/cameras/")]);
+      if (isEnded) return;
+      wrong.tell("");
+      const inFile = new Set(configs.cameras.filter((/** @type {any} */ c) => c.inFile).map((/** @type {any} */ c) => c.uuid));
+      cards.replaceChildren(...disks.map((/** @type {Disk} */ disk) => card(diskView(disk, retained.disks.find((/** @type {Room} */ r) => r.id === disk.id) ?? null))));
+      table(retained, inFile);
+    } catch (e) {
+      wrong.tell(/** @type {Error} */ (e).message);
+    }
+  };
+  /** @param {any[]} children */
+  const card = (children) => {
+    const article = h("article", { class: "card disk-card" });
+    article.append(...children.filter(Boolean));
+    return article;
+  };
+  /** What everybody may know. */
+  const simple = () => {
+    const dirs = recorder.state?.sampleDirs ?? [];
+    cards.replaceChildren(...dirs.map((disk) => card([
+      h("div", { class: "card-head" }, h("h2", {}, disk.path), disk.ready ? stateWord(disk.full ? x.states.full : x.states.recording, disk.full ? "bad" : "good") : stateWord(x.states.away, "bad")),
+      disk.trouble && h("p", { class: "reason" }, S.diskTrouble(disk.path, disk.trouble)),
+      disk.totalBytes && h("p", { class: "hint" }, x.free(bytes(disk.freeBytes), bytes(disk.totalBytes))),
+      disk.totalBytes && h("div", { class: "meter tall", "aria-hidden": "true" }, share("ours", disk.totalBytes - disk.freeBytes, disk.totalBytes)),
+    ])));
+    if (dirs.length === 0) cards.replaceChildren(h("p", { class: "hint" }, S.storage.mayNot));
+  };
+  /** @param {{streams: Retained[], disks: Room[]}} retained @param {Set<string>} inFile */
+  const table = ({ streams, disks }, inFile) => {
+    const shown = streams.filter((s) => s.record || s.usedBytes > 0);
+    /** @type {Map<Retained, number | null>} */
+    const reach = new Map();
+    for (const room of disks) {
+      const same = streams.filter((s) => s.sampleDirId === room.id && s.record);
+      daysKept(same, room.usableBytes).forEach((d, i) => reach.set(same[i], d));
+    }
+    let last = "";
+    const rows = shown.map((s) => {
+      const isFirst = s.uuid !== last;
+      last = s.uuid;
+      const limits = [s.retainDays === null ? "" : days(s.retainDays), s.retainBytes === null ? "" : bytes(s.retainBytes)].filter(Boolean).join(", ");
+      const goesBack = s.minStartTime90k === null ? null : (now90k() - s.minStartTime90k) / DAY;
+      return h("tr", {},
+        h("th", { scope: "row" }, isFirst ? s.shortName : h("span", { class: "spoken" }, s.shortName)),
+        h("td", {}, S.streams[s.stream] ?? s.stream),
+        h("td", { class: "number" }, bytes(s.usedBytes)),
+        h("td", { class: "number" }, s.bytesPerDay === null ? "–" : bytes(s.bytesPerDay)),
+        h("td", { class: "number" }, goesBack === null ? "–" : days(goesBack)),
+        h("td", { class: "number" }, limits || x.noLimit),
+        h("td", { class: "number" }, s.record ? told(reach.get(s) ?? null) : "–"),
+        h("td", {}, isFirst && may("configure") && !inFile.has(s.uuid) && h("button", { type: "button", class: "plain", "aria-label": x.keepOf(s.shortName), onclick: () => changeRetention(s.uuid, streams, disks, load) }, x.change)));
+    });
+    head.hidden = rows.length === 0;
+    kept.hidden = rows.length === 0;
+    const key = rows.map((r) => r.textContent).join("|");
+    if (key === drawn) return;
+    // Who has a button under the finger keeps it.
+    if (kept.contains(document.activeElement) && document.activeElement !== kept) return;
+    drawn = key;
+    kept.replaceChildren(h("table", {}, h("caption", { class: "spoken" }, x.whoHasWhat),
+      h("thead", {}, h("tr", {}, [x.camera, x.stream, x.used, x.perDay, x.goesBack, x.limit, x.willReach].map((t, i) => h("th", { scope: "col", class: i > 1 ? "number" : null }, t)), h("th", { scope: "col" }, h("span", { class: "spoken" }, x.change)))),
+      h("tbody", {}, rows)));
+  };
+  const timer = setInterval(() => !document.hidden && load(), FIGURES_MS);
+  let known = "";
+  const unwatch = watch(() => {
+    const key = JSON.stringify([recorder.state?.permissions, recorder.state?.cameras.length]);
+    if (key !== known) load();
+    known = key;
+  });
+  return () => {
+    isEnded = true;
+    clearInterval(timer);
+    unwatch();
+  };
 }

@@ -42,7 +42,7 @@ export class Strips {
     on("pointerup", (e) => this.up(e));
     on("pointercancel", (e) => this.up(e));
     on("pointerleave", () => { this.tip.hidden = true; });
-    this.element.addEventListener("wheel", (e) => this.wheel(e), { passive: false });
+    this.element.addEventListener("wheel", (/** @type {WheelEvent} */ e) => this.wheel(e), { passive: false });
     this.resized = new ResizeObserver(() => this.draw());
     this.resized.observe(this.element);
   }

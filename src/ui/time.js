@@ -131,6 +131,9 @@ export const shortDate = (t) => format({ day: "numeric", month: "short" }).forma
 /** "November 2026". @param {number} t */
 export const monthName = (t) => format({ month: "long", year: "numeric" }).format(dateOf(t));
 
+/** "23 Nov 2026". @param {number} t */
+export const date = (t) => format({ day: "numeric", month: "short", year: "numeric" }).format(dateOf(t));
+
 /** "23 Nov 2026, 14:05:09". @param {number} t */
 export const dateTime = (t) => `${format({ day: "numeric", month: "short", year: "numeric" }).format(dateOf(t))}, ${clock(t)}`;
 

@@ -49,6 +49,10 @@ class Page {
     const now = now90k();
     this.t = now - 30 * TICKS_PER_SECOND;
     this.rate = 1;
+    /** Which cameras there were at the last look. */
+    this.known = "";
+    /** Go to the first that was recorded before this time, once that is known. @type {number | null} */
+    this.wantsFirst = null;
     this.isPlaying = false;
     this.isScrubbing = false;
     this.isEnded = false;

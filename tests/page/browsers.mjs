@@ -1,0 +1,63 @@
+// The browsers: Debian's Chromium and Firefox ESR, without windows.
+
+import puppeteer from "puppeteer-core";
+import { existsSync } from "node:fs";
+import { PATIENCE_MS } from "./recorder.mjs";
+
+const PATHS = {
+  chrome: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  firefox: process.env.FIREFOX ?? "/usr/bin/firefox-esr",
+};
+
+/** @typedef {keyof typeof PATHS} Name */
+
+/**
+ * @param {Name} name
+ * @param {string[]} [args] more of them
+ */
+export async function launch(name, args = []) {
+  const executablePath = PATHS[name];
+  if (!existsSync(executablePath)) throw new Error(`${executablePath} is not there: ./prep.sh test installs it`);
+  const own =
+    name === "chrome"
+      ? ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--autoplay-policy=no-user-gesture-required"]
+      : [];
+  return puppeteer.launch({
+    browser: name,
+    executablePath,
+    headless: true,
+    protocolTimeout: 2 * PATIENCE_MS,
+    args: [...own, ...args],
+    extraPrefsFirefox: { "media.autoplay.default": 0 },
+  });
+}
+
+/**
+ * A page that remembers what went wrong in it.
+ * @param {import("puppeteer-core").Browser} browser
+ * @param {{width?: number, height?: number, touch?: boolean, dark?: boolean}} [options]
+ */
+export async function open(browser, { width = 1280, height = 800, touch = false, dark = false } = {}) {
+  const context = await browser.createBrowserContext();
+  const page = await context.newPage();
+  page.setDefaultTimeout(PATIENCE_MS);
+  await page.setViewport({ width, height });
+  if (touch || dark) {
+    const client = await page.createCDPSession();
+    if (touch) {
+      await client.send("Emulation.setDeviceMetricsOverride", { width, height, deviceScaleFactor: 2, mobile: true });
+      await client.send("Emulation.setTouchEmulationEnabled", { enabled: true });
+    }
+    await client.send("Emulation.setEmulatedMedia", {
+      features: [{ name: "prefers-color-scheme", value: dark ? "dark" : "light" }],
+    });
+  }
+  /** @type {string[]} */
+  const complaints = [];
+  page.on("pageerror", (e) => complaints.push(String(e)));
+  page.on("console", (m) => {
+    // A browser itself tells of each refused request; what the page makes of it is tested elsewhere.
+    if (m.type() === "error" && !/Failed to load resource|WebSocket|can’t establish a connection/.test(m.text())) complaints.push(m.text());
+  });
+  return { page, context, complaints };
+}

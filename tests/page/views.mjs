@@ -1,0 +1,154 @@
+// Each view of the page, and how to get there.
+
+import { CAMERA_PASSWORD, CAMERA_USER, until } from "./recorder.mjs";
+
+export const ADMINISTRATOR = { username: "admin", password: "correct horse battery" };
+
+/** Somebody who asks the recorder without a browser. */
+export class Client {
+  /** @param {string} url */
+  constructor(url) {
+    this.url = url;
+    this.cookie = "";
+    this.csrf = "";
+  }
+
+  /** @param {string} method @param {string} path @param {any} [body] */
+  async send(method, path, body) {
+    const reply = await fetch(this.url + path, {
+      method,
+      headers: { cookie: this.cookie, ...(body ? { "content-type": "application/json" } : {}) },
+      body: body ? JSON.stringify(this.csrf ? { csrf: this.csrf, ...body } : body) : undefined,
+    });
+    if (!reply.ok) throw new Error(`${method} ${path}: ${reply.status} ${await reply.text()}`);
+    const cookie = reply.headers.get("set-cookie");
+    if (cookie) this.cookie = cookie.split(";")[0];
+    return reply;
+  }
+
+  /** @param {string} path @returns {Promise<any>} */
+  async get(path) {
+    return (await this.send("GET", path)).json();
+  }
+
+  /** @param {string} path @param {any} body @returns {Promise<any>} */
+  async post(path, body) {
+    const reply = await this.send("POST", path, body);
+    return reply.headers.get("content-type") === "application/json" ? reply.json() : null;
+  }
+}
+
+/** @param {import("./recorder.mjs").Recorder} recorder */
+export async function administrator(recorder) {
+  const client = new Client(recorder.url);
+  await client.post("/api/setup", ADMINISTRATOR);
+  client.csrf = (await client.get("/api/")).user.session.csrf;
+  return client;
+}
+
+/**
+ * Makes the administrator and the cameras.
+ * @param {import("./recorder.mjs").Recorder} recorder
+ * @param {import("./recorder.mjs").Camera[]} cameras
+ */
+export async function setUp(recorder, cameras) {
+  const client = await administrator(recorder);
+  for (const camera of cameras) {
+    await client.post("/api/cameras/", {
+      camera: {
+        shortName: camera.name,
+        username: CAMERA_USER,
+        password: CAMERA_PASSWORD,
+        streams: { main: { url: camera.url("main"), retainBytes: 1e9 }, sub: { url: camera.url("sub"), retainDays: 30 } },
+      },
+    });
+  }
+  return client;
+}
+
+/**
+ * Signs the browser in with a client's session.
+ * @param {import("puppeteer-core").Page} page @param {Client} client
+ */
+export async function signIn(page, client) {
+  const [name, value] = client.cookie.split("=");
+  await page.browserContext().setCookie({ name, value, domain: new URL(client.url).hostname, path: "/" });
+}
+
+/** @param {import("puppeteer-core").Page} page @param {string} url */
+async function go(page, url) {
+  // A change of what is behind the # alone loads nothing anew.
+  await page.goto("about:blank");
+  await page.goto(url);
+}
+
+/** @typedef {{name: string, whole?: boolean, open: (page: import("puppeteer-core").Page, recorder: import("./recorder.mjs").Recorder, client: Client) => Promise<void>}} View */
+
+/** @param {string} hash @param {string} selector @param {(page: import("puppeteer-core").Page) => Promise<any>} [more] */
+const at = (hash, selector, more) => async (/** @type {any} */ page, /** @type {any} */ recorder, /** @type {Client} */ client) => {
+  await signIn(page, client);
+  await go(page, `${recorder.url}/#${hash}`);
+  await page.waitForSelector(selector);
+  await more?.(page);
+};
+
+/** @param {import("puppeteer-core").Page} page */
+const playing = (page) =>
+  until("live pictures", () =>
+    page.evaluate(() => {
+      const all = [...document.querySelectorAll("video")].filter((v) => v.offsetParent);
+      return all.length > 0 && all.every((v) => v.videoWidth > 0 && v.currentTime > 0);
+    }));
+
+/** @param {import("puppeteer-core").Page} page @param {string} words */
+export const press = (page, words) =>
+  page.evaluate((words) => {
+    const all = /** @type {HTMLElement[]} */ ([...document.querySelectorAll("button, a")]);
+    const found = all.find((b) => (b.getAttribute("aria-label") ?? b.textContent?.trim()) === words);
+    if (!found) throw new Error(`no button: ${words}`);
+    found.click();
+  }, words);
+
+/** @type {View[]} */
+export const VIEWS = [
+  {
+    name: "signin",
+    open: async (page, recorder) => {
+      await page.browserContext().deleteCookie(...(await page.browserContext().cookies()));
+      await go(page, recorder.url);
+      await page.waitForSelector("#username");
+    },
+  },
+  { name: "live", open: at("live", ".tile", playing) },
+  {
+    name: "live-one",
+    open: async (page, recorder, client) => {
+      const { cameras } = await client.get("/api/");
+      await at(`live?camera=${cameras[0].uuid}`, ".tile", playing)(page, recorder, client);
+    },
+  },
+  {
+    name: "timeline",
+    open: async (page, recorder, client) => {
+      const { cameras, now90k } = await client.get("/api/");
+      const t = new Date(now90k / 90 - 15000).toISOString();
+      const all = cameras.map((/** @type {any} */ c) => c.uuid).join();
+      await at(`timeline?cameras=${all}&t=${t}&span=120`, ".pane")(page, recorder, client);
+      await until("the pictures of that time", () =>
+        page.evaluate(() => [...document.querySelectorAll(".pane")].every((p) => (p.querySelector("video")?.readyState ?? 0) >= 2)));
+    },
+  },
+  { name: "cameras", whole: true, open: at("cameras", ".camera-card") },
+  { name: "storage", whole: true, open: at("storage", ".disk-card") },
+  { name: "users", whole: true, open: at("users", ".card") },
+  { name: "system", whole: true, open: at("system", ".card") },
+  { name: "log", open: at("log?level=info", ".log-lines li") },
+  {
+    name: "segments",
+    open: async (page, recorder, client) => {
+      const { cameras } = await client.get("/api/");
+      await at(`segments?camera=${cameras[0].uuid}`, "tbody tr")(page, recorder, client);
+    },
+  },
+  { name: "welcome", whole: true, open: at("welcome", ".steps") },
+];
