@@ -77,12 +77,7 @@ export async function get(path, signal) {
  */
 export async function change(method, path, body = {}, signal = AbortSignal.timeout(PATIENCE_MS)) {
   const whole = csrf === null ? body : { csrf, ...body };
-  const reply = await ask(path, {
-    method,
-    signal,
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify(whole),
-  });
+  const reply = await ask(path, { method, signal, headers: { "Content-Type": "application/json" }, body: JSON.stringify(whole) });
   return reply.headers.get("Content-Type") === "application/json" ? reply.json() : null;
 }
 

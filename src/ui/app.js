@@ -35,7 +35,11 @@ const main = h("main", { id: "main", tabIndex: -1 });
 const nav = h(
   "nav",
   { class: "tabs", "aria-label": S.navigation },
-  h("a", { class: "mark", href: "#live", "aria-label": S.name }, h("img", { src: "/favicon.ico", alt: "", width: 32, height: 32 })),
+  h(
+    "a",
+    { class: "mark", href: "#live", "aria-label": S.name },
+    h("img", { src: "/favicon.ico", alt: "", width: 32, height: 32 }),
+  ),
   tabs,
   who,
 );
@@ -74,8 +78,11 @@ async function turnTo(name, load, parameters) {
   main.replaceChildren();
   main.className = name;
   for (const [i, tab] of tabs.entries()) {
-    if (TABS[i] === (WITHIN[name] ?? name)) tab.setAttribute("aria-current", "page");
-    else tab.removeAttribute("aria-current");
+    if (TABS[i] === (WITHIN[name] ?? name)) {
+      tab.setAttribute("aria-current", "page");
+    } else {
+      tab.removeAttribute("aria-current");
+    }
   }
   try {
     const page = await load();
@@ -99,27 +106,39 @@ function follow() {
   const failure = recorder.failure;
   if (failure?.status === 401) {
     const name = failure.setup ? "setup" : "login";
-    if (shown.name !== name) turnTo(name, () => import("/ui/signin.js"), new URLSearchParams({ setup: String(failure.setup) }));
+    if (shown.name !== name) {
+      turnTo(name, () => import("/ui/signin.js"), new URLSearchParams({ setup: String(failure.setup) }));
+    }
     return;
   }
   if (!recorder.state) return;
   const { name, parameters } = wanted();
   // A recorder of another version has other pages: they come with the next turn.
-  if (version !== null && version !== recorder.state.serverVersion && shown.name !== "" && shown.name !== name) return location.reload();
+  if (version !== null && version !== recorder.state.serverVersion && shown.name !== "" && shown.name !== name) {
+    return location.reload();
+  }
   version = recorder.state.serverVersion;
-  if (shown.name === name && (shown.page?.moved?.(parameters) ?? !shown.page)) return;
+  if (shown.name === name && (shown.page?.moved?.(parameters) ?? !shown.page)) {
+    return;
+  }
   turnTo(name, PAGES[name], parameters);
 }
 
 function troubles() {
   const { state, failure } = recorder;
-  if (failure && failure.status !== 401) return [state ? `${failure.message} ${S.stale}` : failure.message];
+  if (failure && failure.status !== 401) {
+    return [state ? `${failure.message} ${S.stale}` : failure.message];
+  }
   if (!state) return [];
   const all = [];
   if (!state.clockTrusted) all.push(S.clockUntrusted);
   if (state.databaseTrouble) all.push(S.databaseTrouble(state.databaseTrouble));
   if (state.stopping) all.push(S.stopping);
-  for (const disk of state.sampleDirs) if (!disk.ready) all.push(S.diskTrouble(disk.path, disk.trouble ?? S.storage.states.away));
+  for (const disk of state.sampleDirs) {
+    if (!disk.ready) {
+      all.push(S.diskTrouble(disk.path, disk.trouble ?? S.away));
+    }
+  }
   return all;
 }
 
@@ -133,8 +152,27 @@ function tellUser() {
   toldUser = key;
   who.replaceChildren();
   if (!state) return;
-  if (!user) put(who, h("button", { type: "button", class: "plain", onclick: () => turnTo("login", () => import("/ui/signin.js"), new URLSearchParams()) }, S.sign.in));
-  else put(who, h("a", { href: "#users" }, user.name), user.session && h("button", { type: "button", class: "plain bare", title: S.sign.out, "aria-label": S.sign.out, onclick: signOut }, icon("leave")));
+  if (!user) {
+    put(
+      who,
+      h(
+        "button",
+        { type: "button", class: "plain", onclick: () => turnTo("login", () => import("/ui/signin.js"), new URLSearchParams()) },
+        S.sign.in,
+      ),
+    );
+  } else {
+    put(
+      who,
+      h("a", { href: "#users" }, user.name),
+      user.session &&
+        h(
+          "button",
+          { type: "button", class: "plain bare", title: S.sign.out, "aria-label": S.sign.out, onclick: signOut },
+          icon("leave"),
+        ),
+    );
+  }
 }
 
 async function signOut() {
@@ -157,7 +195,9 @@ watch(() => {
   say(banner, bad.join(" "));
   banner.hidden = bad.length === 0;
   tellUser();
-  if (shown.name === "" || shown.name === "out" || recorder.failure?.status === 401 || ["login", "setup"].includes(shown.name)) signedIn();
+  if (shown.name === "" || shown.name === "out" || recorder.failure?.status === 401 || ["login", "setup"].includes(shown.name)) {
+    signedIn();
+  }
 });
 
 /** Somebody may have signed in, here or elsewhere. */

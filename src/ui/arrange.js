@@ -15,10 +15,14 @@ export function arrange(grid, onMoved) {
 
   grid.addEventListener("pointerdown", (e) => {
     const child = /** @type {HTMLElement} */ (e.target).closest("[data-camera]");
-    if (!(child instanceof HTMLElement) || e.button !== 0 || grid.children.length < 2 || grid.classList.contains("one")) return;
+    if (!(child instanceof HTMLElement) || e.button !== 0 || grid.children.length < 2 || grid.classList.contains("one")) {
+      return;
+    }
     const isTouch = e.pointerType === "touch";
     held = { child, x: e.clientX, y: e.clientY, ready: !isTouch, dragging: false, timer: 0 };
-    if (isTouch) held.timer = setTimeout(() => held && begin(e.pointerId), REST_MS);
+    if (isTouch) {
+      held.timer = setTimeout(() => held && begin(e.pointerId), REST_MS);
+    }
   });
   grid.addEventListener("pointermove", (e) => {
     if (!held) return;
@@ -27,15 +31,21 @@ export function arrange(grid, onMoved) {
     if (!held.dragging && far) begin(e.pointerId);
     if (held.dragging) over(e.clientX, e.clientY);
   });
-  for (const end of ["pointerup", "pointercancel"]) grid.addEventListener(end, drop);
+  for (const end of ["pointerup", "pointercancel"]) {
+    grid.addEventListener(end, drop);
+  }
   grid.addEventListener("touchmove", (e) => held?.dragging && e.preventDefault(), { passive: false });
   grid.addEventListener("contextmenu", (e) => held?.dragging && e.preventDefault());
   // What ends a drag is no click.
-  grid.addEventListener("click", (e) => {
-    if (!justDropped) return;
-    e.preventDefault();
-    e.stopPropagation();
-  }, { capture: true });
+  grid.addEventListener(
+    "click",
+    (e) => {
+      if (!justDropped) return;
+      e.preventDefault();
+      e.stopPropagation();
+    },
+    { capture: true },
+  );
 
   let justDropped = false;
 
@@ -49,7 +59,10 @@ export function arrange(grid, onMoved) {
 
   /** @param {number} x @param {number} y */
   function over(x, y) {
-    const other = document.elementsFromPoint(x, y).map((e) => e.closest("[data-camera]")).find((e) => e && e !== held?.child);
+    const other = document
+      .elementsFromPoint(x, y)
+      .map((e) => e.closest("[data-camera]"))
+      .find((e) => e && e !== held?.child);
     if (!held || !other || other.parentElement !== grid) return;
     const all = [...grid.children];
     const isBefore = all.indexOf(other) < all.indexOf(held.child);

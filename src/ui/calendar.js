@@ -27,22 +27,29 @@ export async function openCalendar(streams, t, choose) {
     // Weeks begin on Monday; 1 January 1970 was a Thursday.
     const lead = (Math.round(Date.UTC(c.year, c.month - 1, 1) / 86400000) + 3) % 7;
     const names = Array.from({ length: 7 }, (_, i) =>
-      h("span", {}, new Intl.DateTimeFormat(undefined, { weekday: "narrow", timeZone: "UTC" }).format(Date.UTC(2024, 0, 1 + i))));
+      h("span", {}, new Intl.DateTimeFormat(undefined, { weekday: "narrow", timeZone: "UTC" }).format(Date.UTC(2024, 0, 1 + i))),
+    );
     const cells = Array.from({ length: lead }, () => h("span", {}));
     for (let day = first; day < next; day = addDays(day, 1)) {
       const amount = days.get(isoDate(day)) ?? 0;
       const start = day;
-      cells.push(h("button", {
-        type: "button",
-        class: amount ? "plain has" : "plain",
-        "aria-label": amount ? S.timeline.day(longDate(day), duration(amount)) : S.timeline.noDay(longDate(day)),
-        "aria-current": isoDate(day) === isoDate(t) ? "date" : null,
-        disabled: amount === 0,
-        onclick: () => {
-          dialog.close();
-          choose(start, addDays(start, 1));
-        },
-      }, civil(day).day));
+      cells.push(
+        h(
+          "button",
+          {
+            type: "button",
+            class: amount ? "plain has" : "plain",
+            "aria-label": amount ? S.timeline.day(longDate(day), duration(amount)) : S.timeline.noDay(longDate(day)),
+            "aria-current": isoDate(day) === isoDate(t) ? "date" : null,
+            disabled: amount === 0,
+            onclick: () => {
+              dialog.close();
+              choose(start, addDays(start, 1));
+            },
+          },
+          civil(day).day,
+        ),
+      );
     }
     grid.replaceChildren(...names, ...cells);
   };
@@ -51,10 +58,25 @@ export async function openCalendar(streams, t, choose) {
     first = fromCivil(c.year, c.month + n, 1);
     draw();
   };
-  const dialog = h("dialog", { onclose: () => dialog.remove() },
-    h("div", { class: "dialog-head" }, h("h2", {}, S.timeline.calendar), button("close", S.close, () => dialog.close())),
-    h("div", { class: "month-head" }, button("back", S.timeline.previousMonth, () => turn(-1)), title, button("forward", S.timeline.nextMonth, () => turn(1))),
-    grid, status);
+  const dialog = h(
+    "dialog",
+    { onclose: () => dialog.remove() },
+    h(
+      "div",
+      { class: "dialog-head" },
+      h("h2", {}, S.timeline.calendar),
+      button("close", S.close, () => dialog.close()),
+    ),
+    h(
+      "div",
+      { class: "month-head" },
+      button("back", S.timeline.previousMonth, () => turn(-1)),
+      title,
+      button("forward", S.timeline.nextMonth, () => turn(1)),
+    ),
+    grid,
+    status,
+  );
   document.body.append(dialog);
   dialog.showModal();
   draw();

@@ -6,7 +6,7 @@ import { h, put, say } from "/ui/dom.js";
 import { check, field, tried, trouble } from "/ui/form.js";
 import { MAKES, addresses, makeOf } from "/ui/makes.js";
 import { recorder, refresh } from "/ui/state.js";
-import { S } from "/ui/strings.js";
+import { S } from "/ui/strings-manage.js";
 
 /** The test of a camera takes up to about twenty seconds. */
 const PATIENCE_MS = 40000;
@@ -33,14 +33,36 @@ export function cameraForm(config, { done, cancel, hint = {}, username = "", pas
   const bare = { autocapitalize: "none", spellcheck: false, autocomplete: "off" };
   const first = config?.streams.main?.url ?? hint.main ?? "";
   const inputs = {
-    name: h("input", { name: "name", required: true, maxLength: 64, autocomplete: "off", value: config?.shortName ?? hint.name ?? "" }),
+    name: h("input", {
+      name: "name",
+      required: true,
+      maxLength: 64,
+      autocomplete: "off",
+      value: config?.shortName ?? hint.name ?? "",
+    }),
     description: h("input", { name: "description", maxLength: 200, autocomplete: "off", value: config?.description ?? "" }),
-    address: h("input", { ...bare, name: "address", inputMode: "url", placeholder: x.addressExample, value: first, required: !config }),
+    address: h("input", {
+      ...bare,
+      name: "address",
+      inputMode: "url",
+      placeholder: x.addressExample,
+      value: first,
+      required: !config,
+    }),
     make: h("select", { name: "make" }),
-    sub: h("input", { ...bare, name: "sub", inputMode: "url", placeholder: "rtsp://", value: config?.streams.sub?.url ?? hint.sub ?? "" }),
+    sub: h("input", {
+      ...bare,
+      name: "sub",
+      inputMode: "url",
+      placeholder: "rtsp://",
+      value: config?.streams.sub?.url ?? hint.sub ?? "",
+    }),
     username: h("input", { ...bare, name: "camera-user", value: config ? (config.username ?? "") : username }),
     password: h("input", {
-      type: "password", name: "camera-password", autocomplete: "new-password", value: config ? "" : password,
+      type: "password",
+      name: "camera-password",
+      autocomplete: "new-password",
+      value: config ? "" : password,
       placeholder: config?.hasPassword ? x.passwordKept : "",
     }),
     udp: h("input", { type: "checkbox", checked: Object.values(config?.streams ?? {}).some((s) => s.transport === "udp") }),
@@ -48,9 +70,16 @@ export function cameraForm(config, { done, cancel, hint = {}, username = "", pas
     small: h("input", { type: "checkbox", checked: config?.streams.sub?.record ?? true }),
     disk: h("select", {}, h("option", { value: "" }, x.anyDisk)),
   };
-  put(inputs.make, h("option", { value: "" }, x.findOut), MAKES.map((make) => h("option", { value: make.name }, make.name)));
+  put(
+    inputs.make,
+    h("option", { value: "" }, x.findOut),
+    MAKES.map((make) => h("option", { value: make.name }, make.name)),
+  );
   const disks = recorder.state?.sampleDirs ?? [];
-  put(inputs.disk, disks.map((d) => h("option", { value: String(d.id), selected: d.id === config?.streams.main?.sampleDirId }, d.path)));
+  put(
+    inputs.disk,
+    disks.map((d) => h("option", { value: String(d.id), selected: d.id === config?.streams.main?.sampleDirId }, d.path)),
+  );
 
   const makeField = field(x.make, inputs.make, x.makeHint);
   const subField = field(x.sub, inputs.sub, x.subHint);
@@ -76,7 +105,9 @@ export function cameraForm(config, { done, cancel, hint = {}, username = "", pas
   /** What the form says, with these addresses. @param {string | null} main @param {string | null} sub */
   const told = (main, sub) => {
     const stream = (/** @type {string} */ url, /** @type {boolean} */ record) => ({
-      url, record, transport: inputs.udp.checked ? "udp" : "tcp",
+      url,
+      record,
+      transport: inputs.udp.checked ? "udp" : "tcp",
       ...(inputs.disk.value ? { sampleDirId: Number(inputs.disk.value) } : {}),
     });
     return {
@@ -104,7 +135,9 @@ export function cameraForm(config, { done, cancel, hint = {}, username = "", pas
   };
   /** The addresses to try: those that were given, those of the make, or those of all makes in turn. */
   const candidates = () => {
-    if (isWhole()) return [{ name: "", main: inputs.address.value.trim(), sub: inputs.sub.value.trim() || null }];
+    if (isWhole()) {
+      return [{ name: "", main: inputs.address.value.trim(), sub: inputs.sub.value.trim() || null }];
+    }
     const makes = MAKES.filter((make) => inputs.make.value === "" || make.name === inputs.make.value);
     return makes.map((make) => ({ name: make.name, ...addresses(make, inputs.address.value) }));
   };
@@ -121,7 +154,9 @@ export function cameraForm(config, { done, cancel, hint = {}, username = "", pas
       let tested = all.length > 1 ? await test(candidate.main, null) : await test(candidate.main, candidate.sub);
       if (mine !== turn) return;
       const kind = tested.main?.error?.kind;
-      if (all.length > 1 && i + 1 < all.length && (kind === "path" || kind === "noVideo" || kind === "camera")) continue;
+      if (all.length > 1 && i + 1 < all.length && (kind === "path" || kind === "noVideo" || kind === "camera")) {
+        continue;
+      }
       if (all.length > 1 && tested.main?.ok) {
         inputs.make.value = candidate.name;
         if (candidate.sub) tested = await test(candidate.main, candidate.sub);
@@ -130,9 +165,7 @@ export function cameraForm(config, { done, cancel, hint = {}, username = "", pas
       const hasNoSub = candidate.sub && all.length > 1 && tested.sub?.error?.kind === "path";
       found = { main: candidate.main, sub: hasNoSub ? null : candidate.sub };
       say(progress, "");
-      pictures.replaceChildren(
-        ...KINDS.filter((k) => tested[k]).map((k) => picture(k, tested[k])),
-      );
+      pictures.replaceChildren(...KINDS.filter((k) => tested[k]).map((k) => picture(k, tested[k])));
       const isGood = tested.main?.ok === true;
       say(save, isGood ? (config ? S.save : x.saveAndRecord) : x.saveUnseen);
       save.hidden = false;
@@ -152,7 +185,9 @@ export function cameraForm(config, { done, cancel, hint = {}, username = "", pas
     tried(save, wrong.tell, async () => {
       if (!form.reportValidity() || !found) return;
       const camera = told(found.main, found.sub);
-      const made = config ? await change("PATCH", `/api/cameras/${config.uuid}/`, { camera }) : await change("POST", "/api/cameras/", { camera });
+      const made = config
+        ? await change("PATCH", `/api/cameras/${config.uuid}/`, { camera })
+        : await change("POST", "/api/cameras/", { camera });
       await refresh();
       done(config?.uuid ?? made.uuid);
     }),
@@ -164,7 +199,9 @@ export function cameraForm(config, { done, cancel, hint = {}, username = "", pas
       if (!config || !form.reportValidity()) return;
       const url = inputs.address.value.trim();
       const camera = told(isWhole() ? url : null, isWhole() ? inputs.sub.value.trim() || null : null);
-      if (!isWhole() && config.streams.main) delete (/** @type {any} */ (camera.streams).sub);
+      if (!isWhole() && config.streams.main) {
+        delete (/** @type {any} */ (camera.streams).sub);
+      }
       await change("PATCH", `/api/cameras/${config.uuid}/`, { camera });
       await refresh();
       done(config.uuid);
@@ -175,7 +212,12 @@ export function cameraForm(config, { done, cancel, hint = {}, username = "", pas
     "form",
     { class: "camera-form", onsubmit: submit },
     h("div", { class: "fields" }, field(x.name, inputs.name, x.nameHint), field(x.address, inputs.address, x.addressHint)),
-    h("div", { class: "fields" }, field(x.username, inputs.username), field(x.password, inputs.password, config ? x.passwordHint : undefined)),
+    h(
+      "div",
+      { class: "fields" },
+      field(x.username, inputs.username),
+      field(x.password, inputs.password, config ? x.passwordHint : undefined),
+    ),
     h("div", { class: "fields" }, makeField, subField),
     h(
       "details",
@@ -190,9 +232,20 @@ export function cameraForm(config, { done, cancel, hint = {}, username = "", pas
     pictures,
     progress,
     wrong.element,
-    h("div", { class: "form-end" }, look, save, rename, cancel && h("button", { type: "button", class: "plain", onclick: cancel }, S.cancel)),
+    h(
+      "div",
+      { class: "form-end" },
+      look,
+      save,
+      rename,
+      cancel && h("button", { type: "button", class: "plain", onclick: cancel }, S.cancel),
+    ),
   );
   const unused = makeOf(first);
   if (unused) inputs.make.value = unused;
-  return { element: form, focus: () => (config ? inputs.name : inputs.name.value ? inputs.password : inputs.name).focus(), end: () => ((turn += 1), asking?.abort()) };
+  return {
+    element: form,
+    focus: () => (config ? inputs.name : inputs.name.value ? inputs.password : inputs.name).focus(),
+    end: () => ((turn += 1), asking?.abort()),
+  };
 }

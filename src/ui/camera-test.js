@@ -3,7 +3,7 @@
 import { h } from "/ui/dom.js";
 import { facts, stateWord } from "/ui/facts.js";
 import { bitRate, duration } from "/ui/format.js";
-import { S } from "/ui/strings.js";
+import { S } from "/ui/strings-manage.js";
 import { MINUTE } from "/ui/time.js";
 
 /**
@@ -24,16 +24,25 @@ export function picture(kind, told) {
     return h(
       "figure",
       { class: "look" },
-      h("figcaption", {}, h("div", { class: "card-head" }, h("strong", {}, name), stateWord(x.noPicture, "bad")),
-        h("p", { class: "reason" }, S.sentence(told.error?.message ?? "")), h("p", { class: "hint" }, x.errors[told.error?.kind ?? "camera"] ?? "")),
+      h(
+        "figcaption",
+        {},
+        h("div", { class: "card-head" }, h("strong", {}, name), stateWord(x.noPicture, "bad")),
+        h("p", { class: "reason" }, S.sentence(told.error?.message ?? "")),
+        h("p", { class: "hint" }, x.errors[told.error?.kind ?? "camera"] ?? ""),
+      ),
     );
   }
   const off = told.clockOffset90k ?? 0;
   return h(
     "figure",
     { class: "look" },
-    told.picture ? h("img", { src: told.picture, alt: x.pictureOf(name) }) : h("p", { class: "hint" }, x.noPreview(told.pictureError ?? "")),
-    h("figcaption", {},
+    told.picture
+      ? h("img", { src: told.picture, alt: x.pictureOf(name) })
+      : h("p", { class: "hint" }, x.noPreview(told.pictureError ?? "")),
+    h(
+      "figcaption",
+      {},
       h("div", { class: "card-head" }, h("strong", {}, name), stateWord(x.good, "good")),
       facts([
         [x.size, `${told.width} × ${told.height}`],
@@ -42,6 +51,7 @@ export function picture(kind, told) {
         [x.keyFrames, told.keyFrameInterval90k ? x.every(duration(told.keyFrameInterval90k)) : null],
         [x.lost, told.lostPackets || null],
       ]),
-      Math.abs(off) > CLOCK_OFF && h("p", { class: "hint" }, x.clockOff(duration(Math.abs(off)), off > 0))),
+      Math.abs(off) > CLOCK_OFF && h("p", { class: "hint" }, x.clockOff(duration(Math.abs(off)), off > 0)),
+    ),
   );
 }

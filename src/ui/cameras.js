@@ -6,9 +6,9 @@ import { h, icon, put, say } from "/ui/dom.js";
 import { facts, stateWord } from "/ui/facts.js";
 import { confirmed, openDialog, trouble } from "/ui/form.js";
 import { bitRate, bytes, duration, days, share } from "/ui/format.js";
-import { empty } from "/ui/live.js";
+import { empty } from "/ui/empty.js";
 import { may, now90k, recorder, refresh, watch } from "/ui/state.js";
-import { S } from "/ui/strings.js";
+import { S } from "/ui/strings-manage.js";
 import { date } from "/ui/time.js";
 
 /** How often figures and pictures are asked for anew, in milliseconds. */
@@ -30,11 +30,7 @@ const WIDTH = 640;
 /** Asks for a camera to be added. @param {(uuid: string) => void} done @param {Hint} [hint] */
 export function addCamera(done, hint) {
   const dialog = openDialog(S.camera.add, [], { wide: true, onClose: () => form.end() });
-  const form = cameraForm(null, {
-    hint,
-    done: (uuid) => (dialog.close(), done(uuid)),
-    cancel: () => dialog.close(),
-  });
+  const form = cameraForm(null, { hint, done: (uuid) => (dialog.close(), done(uuid)), cancel: () => dialog.close() });
   dialog.append(form.element);
   form.focus();
 }
@@ -63,7 +59,12 @@ class Card {
     this.config = null;
     this.drawn = "";
     this.picturedAt = -Infinity;
-    this.picture = h("img", { alt: "", hidden: true, onload: () => (this.picture.hidden = false), onerror: () => (this.picture.hidden = true) });
+    this.picture = h("img", {
+      alt: "",
+      hidden: true,
+      onload: () => (this.picture.hidden = false),
+      onerror: () => (this.picture.hidden = true),
+    });
     this.name = h("h2", {});
     this.description = h("p", { class: "hint" });
     this.state = h("span", { class: "state" });
@@ -71,9 +72,22 @@ class Card {
     const x = S.cameras;
     this.live = h("a", { class: "plain", href: `#live?camera=${camera.uuid}` }, icon("live"), S.tabs.live);
     this.past = h("a", { class: "plain", href: `#timeline?cameras=${camera.uuid}` }, icon("timeline"), S.tabs.timeline);
-    this.table = h("a", { class: "plain bare", href: `#segments?camera=${camera.uuid}`, title: x.segments, "aria-label": x.segments }, icon("table"));
-    this.edit = h("button", { type: "button", class: "plain", onclick: () => this.config && changeCamera(this.config, hand.changed) }, icon("edit"), x.change);
-    this.remove = h("button", { type: "button", class: "plain bare", title: x.remove, onclick: () => this.askToRemove() }, icon("trash"));
+    this.table = h(
+      "a",
+      { class: "plain bare", href: `#segments?camera=${camera.uuid}`, title: x.segments, "aria-label": x.segments },
+      icon("table"),
+    );
+    this.edit = h(
+      "button",
+      { type: "button", class: "plain", onclick: () => this.config && changeCamera(this.config, hand.changed) },
+      icon("edit"),
+      x.change,
+    );
+    this.remove = h(
+      "button",
+      { type: "button", class: "plain bare", title: x.remove, onclick: () => this.askToRemove() },
+      icon("trash"),
+    );
     this.inFile = h("p", { class: "hint", hidden: true }, x.inFile);
     this.element = h(
       "article",
@@ -100,7 +114,13 @@ class Card {
     const x = S.cameras;
     const [word, kind] = camera.removed
       ? [x.removed, "calm"]
-      : wanted.length === 0 ? [x.off, "calm"] : good.length === wanted.length ? [x.recording, "good"] : good.length ? [x.partly, "bad"] : [x.notRecording, "bad"];
+      : wanted.length === 0
+        ? [x.off, "calm"]
+        : good.length === wanted.length
+          ? [x.recording, "good"]
+          : good.length
+            ? [x.partly, "bad"]
+            : [x.notRecording, "bad"];
     say(this.state, word);
     this.state.className = `state ${kind}`;
     this.live.hidden = camera.removed;
@@ -128,7 +148,9 @@ class Card {
     const x = S.cameras;
     const word = stream.recording
       ? stateWord(x.recording, "good")
-      : stream.record ? stateWord(x.notRecording, "bad") : stateWord(x.off, "calm");
+      : stream.record
+        ? stateWord(x.notRecording, "bad")
+        : stateWord(x.off, "calm");
     const gap = !stream.recording && stream.record && stream.gap;
     const { lately } = told;
     const size = bytes(stream.totalSampleFileBytes + stream.inProgressBytes);
@@ -136,14 +158,31 @@ class Card {
     return h(
       "div",
       { class: "part" },
-      h("div", { class: "card-head" }, h("span", { class: "part-name" }, name === "main" ? S.camera.mainStream : S.camera.subStream), word),
-      gap && h("p", { class: "reason" }, x.reason(duration(Math.round((now90k() - gap.startTime90k) / 900000) * 900000), gap.detail)),
+      h(
+        "div",
+        { class: "card-head" },
+        h("span", { class: "part-name" }, name === "main" ? S.camera.mainStream : S.camera.subStream),
+        word,
+      ),
+      gap &&
+        h("p", { class: "reason" }, x.reason(duration(Math.round((now90k() - gap.startTime90k) / 900000) * 900000), gap.detail)),
       facts([
-        [x.video, stream.video && [stream.video.split(" ")[0].replace("x", " × "), told.bitsPerSecond && bitRate(told.bitsPerSecond)].filter(Boolean).join(", ")],
+        [
+          x.video,
+          stream.video &&
+            [stream.video.split(" ")[0].replace("x", " × "), told.bitsPerSecond && bitRate(told.bitsPerSecond)]
+              .filter(Boolean)
+              .join(", "),
+        ],
         [x.kept, `${size}, ${length}`],
         [x.since, stream.minStartTime90k === null ? null : date(stream.minStartTime90k)],
         [x.toKeep, this.camera.removed ? null : retention(stream)],
-        [lately?.complete === false ? x.missingSince(date(lately.startTime90k)) : x.missing, lately ? h("span", { class: lately.missingPercent > 1 ? "worse" : null }, x.gaps(share(lately.missingPercent), lately.gaps)) : null],
+        [
+          lately?.complete === false ? x.missingSince(date(lately.startTime90k)) : x.missing,
+          lately
+            ? h("span", { class: lately.missingPercent > 1 ? "worse" : null }, x.gaps(share(lately.missingPercent), lately.gaps))
+            : null,
+        ],
         [x.lost, stream.lostPackets || null],
       ]),
     );
@@ -155,7 +194,9 @@ class Card {
     const kind = this.camera.streams.sub?.recording ? "sub" : this.camera.streams.main?.recording ? "main" : null;
     const box = this.element.getBoundingClientRect();
     const isSeen = box.bottom > 0 && box.top < window.innerHeight && !document.hidden;
-    if (!kind || !may("viewLive") || !isSeen || now - this.picturedAt < PICTURE_MS) return;
+    if (!kind || !may("viewLive") || !isSeen || now - this.picturedAt < PICTURE_MS) {
+      return;
+    }
     this.picturedAt = now;
     this.picture.src = url(`${streamPath(this.camera.uuid, kind)}/snapshot.jpg`, { width: WIDTH, at: Math.round(now) });
   }
@@ -166,7 +207,10 @@ class Card {
       title: x.removeNamed(this.camera.shortName),
       text: x.removeText,
       act: x.remove,
-      choices: [["keep", x.keep, x.keepLong], ["delete", x.delete, x.deleteLong]],
+      choices: [
+        ["keep", x.keep, x.keepLong],
+        ["delete", x.delete, x.deleteLong],
+      ],
     });
     if (answer === null) return;
     try {
@@ -193,13 +237,22 @@ export function show(root, parameters) {
   const grid = h("div", { class: "cards" });
   const nothing = h("div", { class: "empty" });
   const add = h("button", { type: "button", hidden: true, onclick: () => addCamera(() => load()) }, icon("plus"), S.addCamera);
-  root.append(h("div", { class: "page-head" }, h("h1", {}, S.cameras.title), h("div", { class: "tools" }, add)), wrong.element, nothing, grid);
+  root.append(
+    h("div", { class: "page-head" }, h("h1", {}, S.cameras.title), h("div", { class: "tools" }, add)),
+    wrong.element,
+    nothing,
+    grid,
+  );
 
   const load = async () => {
     const [told, system] = await Promise.allSettled([may("readCameraConfigs") ? get("/api/cameras/") : null, get("/api/system")]);
     if (isEnded) return;
-    if (told.status === "fulfilled" && told.value) configs = new Map(told.value.cameras.map((/** @type {Config} */ c) => [c.uuid, c]));
-    if (system.status === "fulfilled") figures = new Map(system.value.cameras.map((/** @type {any} */ c) => [c.uuid, c.streams]));
+    if (told.status === "fulfilled" && told.value) {
+      configs = new Map(told.value.cameras.map((/** @type {Config} */ c) => [c.uuid, c]));
+    }
+    if (system.status === "fulfilled") {
+      figures = new Map(system.value.cameras.map((/** @type {any} */ c) => [c.uuid, c.streams]));
+    }
     look();
   };
   const look = () => {

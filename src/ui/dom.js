@@ -14,9 +14,13 @@ export function h(name, properties = {}, ...children) {
   const element = document.createElement(name);
   for (const [key, value] of Object.entries(properties)) {
     if (value === null || value === undefined) continue;
-    if (typeof value === "function") element.addEventListener(key.slice(2), value);
-    else if (key.includes("-") || key === "class" || key === "role" || key === "for") element.setAttribute(key, value);
-    else /** @type {any} */ (element)[key] = value;
+    if (typeof value === "function") {
+      element.addEventListener(key.slice(2), value);
+    } else if (key.includes("-") || key === "class" || key === "role" || key === "for") {
+      element.setAttribute(key, value);
+    } else {
+      /** @type {any} */ (element)[key] = value;
+    }
   }
   put(element, ...children);
   return element;
@@ -52,7 +56,8 @@ const PATHS = {
   timeline: "M3 7h18M3 12h10M16 12h5M3 17h6M12 17h9",
   cameras: "M4 8h10a2 2 0 0 1 2 2v5a2 2 0 0 1-2 2H4a1 1 0 0 1-1-1V9a1 1 0 0 1 1-1zM16 11.5l5-2.5v7l-5-2.5",
   storage: "M4 7c0-4 16-4 16 0v10c0 4-16 4-16 0zM4 7c0 4 16 4 16 0M4 12c0 4 16 4 16 0",
-  users: "M9 11a3.5 3.5 0 1 0 0-7 3.5 3.5 0 0 0 0 7zM3 20c0-7 12-7 12 0M16 4.5a3.5 3.5 0 0 1 0 6.500M18 14c2 .7 3.500 2.500 3.500 6",
+  users:
+    "M9 11a3.5 3.5 0 1 0 0-7 3.5 3.5 0 0 0 0 7zM3 20c0-7 12-7 12 0M16 4.5a3.5 3.5 0 0 1 0 6.500M18 14c2 .7 3.500 2.500 3.500 6",
   system: "M3 12h4l3-8 4 16 3-8h4",
   play: "M7 4l13 8-13 8z",
   pause: "M7 4v16M17 4v16",
@@ -105,7 +110,13 @@ export function icon(name) {
 export function button(drawing, name, act, named = false) {
   return h(
     "button",
-    { type: "button", class: named ? "plain" : "plain bare", title: named ? null : name, "aria-label": named ? null : name, onclick: act },
+    {
+      type: "button",
+      class: named ? "plain" : "plain bare",
+      title: named ? null : name,
+      "aria-label": named ? null : name,
+      onclick: act,
+    },
     icon(drawing),
     named && h("span", {}, name),
   );

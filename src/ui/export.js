@@ -1,7 +1,8 @@
 // Taking recordings out as files: from when to when, of which cameras, with the size told ahead.
 
 import { streamPath } from "/ui/api.js";
-import { button, h, say } from "/ui/dom.js";
+import { button, h, icon, say } from "/ui/dom.js";
+import { download } from "/ui/downloads.js";
 import { bytes, duration } from "/ui/format.js";
 import { list } from "/ui/recorded.js";
 import { streamOf } from "/ui/state.js";
@@ -12,8 +13,6 @@ import { clock, inputValue, isoDate, parse } from "/ui/time.js";
 const MAX_LINK = 7000;
 /** After a change the size is asked for this much later, in milliseconds. */
 const PAUSE_MS = 300;
-/** Between two downloads begun at once: browsers drop those that come too fast. */
-const APART_MS = 700;
 
 /** @typedef {import("/ui/state.js").Camera} Camera */
 /** @typedef {{name: string, link: string, size: number, length: number}} File */
@@ -55,10 +54,16 @@ async function fileOf(camera, wanted, from, to, subtitles) {
  */
 export function openExport(cameras, chosen, start, end) {
   const x = S.export;
-  const time = (/** @type {string} */ id, /** @type {number} */ t) => h("input", { id, type: "datetime-local", step: "1", value: inputValue(t), oninput: () => changed() });
+  const time = (/** @type {string} */ id, /** @type {number} */ t) =>
+    h("input", { id, type: "datetime-local", step: "1", value: inputValue(t), oninput: () => changed() });
   const from = time("export-from", start);
   const to = time("export-to", end);
-  const stream = h("select", { id: "export-stream", onchange: () => changed() }, h("option", { value: "main" }, x.main), h("option", { value: "sub" }, x.sub));
+  const stream = h(
+    "select",
+    { id: "export-stream", onchange: () => changed() },
+    h("option", { value: "main" }, x.main),
+    h("option", { value: "sub" }, x.sub),
+  );
   const subtitles = h("input", { type: "checkbox", onchange: () => changed() });
   const boxes = cameras.map((camera) => ({
     camera,
@@ -66,7 +71,7 @@ export function openExport(cameras, chosen, start, end) {
   }));
   const status = h("p", { class: "hint", role: "status" });
   const files = h("ul", { class: "export-list" });
-  const all = h("button", { type: "button", hidden: true }, x.all);
+  const all = h("button", { type: "button", hidden: true }, icon("save"), x.all);
   let turn = 0;
   let timer = 0;
 
@@ -87,11 +92,21 @@ export function openExport(cameras, chosen, start, end) {
         if (!box.checked) continue;
         const file = await fileOf(camera, stream.value, a, b, subtitles.checked);
         if (mine !== turn) return;
-        if (file === null) items.push(h("li", {}, h("strong", {}, camera.shortName), `: ${x.nothing}`));
-        else if (typeof file === "string") items.push(h("li", {}, h("strong", {}, camera.shortName), `: ${file}`));
-        else {
+        if (file === null) {
+          items.push(h("li", {}, h("strong", {}, camera.shortName), `: ${x.nothing}`));
+        } else if (typeof file === "string") {
+          items.push(h("li", {}, h("strong", {}, camera.shortName), `: ${file}`));
+        } else {
           found.push(file);
-          items.push(h("li", {}, h("a", { href: file.link, download: file.name }, x.download(camera.shortName)), h("div", { class: "hint" }, x.size(bytes(file.size), duration(file.length)))));
+          items.push(
+            h(
+              "li",
+              {},
+              h("strong", {}, camera.shortName),
+              h("div", { class: "hint" }, x.size(bytes(file.size), duration(file.length))),
+              h("a", { href: file.link, download: file.name }, x.link),
+            ),
+          );
         }
       }
     } catch (e) {
@@ -99,22 +114,49 @@ export function openExport(cameras, chosen, start, end) {
     }
     files.replaceChildren(...items);
     say(status, found.length ? x.total(bytes(found.reduce((sum, f) => sum + f.size, 0)), found.length) : x.nothing);
-    all.hidden = found.length < 2;
-    all.onclick = () => found.forEach((file, i) => setTimeout(() => h("a", { href: file.link, download: file.name }).click(), i * APART_MS));
+    all.hidden = found.length === 0;
+    all.onclick = () => {
+      found.forEach(download);
+      dialog.close();
+    };
   };
   const changed = () => {
     clearTimeout(timer);
     timer = setTimeout(work, PAUSE_MS);
   };
-  const dialog = h("dialog", { onclose: () => { turn += 1; dialog.remove(); } },
-    h("div", { class: "dialog-head" }, h("h2", {}, x.title), button("close", S.close, () => dialog.close())),
-    h("div", { class: "fields" },
+  const dialog = h(
+    "dialog",
+    {
+      onclose: () => {
+        turn += 1;
+        dialog.remove();
+      },
+    },
+    h(
+      "div",
+      { class: "dialog-head" },
+      h("h2", {}, x.title),
+      button("close", S.close, () => dialog.close()),
+    ),
+    h(
+      "div",
+      { class: "fields" },
       h("div", {}, h("label", { for: "export-from" }, x.from), from),
-      h("div", {}, h("label", { for: "export-to" }, x.to), to)),
-    h("fieldset", {}, h("legend", {}, x.cameras), boxes.map(({ camera, box }) => h("label", { class: "check" }, box, camera.shortName))),
-    h("label", { for: "export-stream" }, x.stream), stream,
+      h("div", {}, h("label", { for: "export-to" }, x.to), to),
+    ),
+    h(
+      "fieldset",
+      {},
+      h("legend", {}, x.cameras),
+      boxes.map(({ camera, box }) => h("label", { class: "check" }, box, camera.shortName)),
+    ),
+    h("label", { for: "export-stream" }, x.stream),
+    stream,
     h("label", { class: "check" }, subtitles, x.subtitles),
-    status, files, h("div", { class: "form-end" }, all));
+    status,
+    files,
+    h("div", { class: "form-end" }, all),
+  );
   document.body.append(dialog);
   dialog.showModal();
   work();

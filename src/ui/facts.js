@@ -5,7 +5,11 @@ import { h } from "/ui/dom.js";
 /** A list of what is known. @param {[string, string | number | Node | null | undefined][]} pairs */
 export function facts(pairs) {
   const known = pairs.filter(([, value]) => value !== null && value !== undefined);
-  return h("dl", {}, known.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
+  return h(
+    "dl",
+    {},
+    known.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]),
+  );
 }
 
 /** A word in a coloured field. @param {string} word @param {"good" | "bad" | "calm"} kind */

@@ -50,7 +50,12 @@ export function openDialog(title, children, { wide = false, onClose } = {}) {
   const dialog = h(
     "dialog",
     { class: wide ? "wide" : null, "aria-label": title, onclose: () => (dialog.remove(), onClose?.()) },
-    h("div", { class: "dialog-head" }, h("h2", {}, title), button("close", S.close, () => dialog.close())),
+    h(
+      "div",
+      { class: "dialog-head" },
+      h("h2", {}, title),
+      button("close", S.close, () => dialog.close()),
+    ),
   );
   put(dialog, ...children);
   document.body.append(dialog);
@@ -82,7 +87,13 @@ export function confirmed({ title, text, act, choices = [] }) {
       "form",
       { onsubmit: submit },
       h("p", {}, text),
-      boxes.length > 0 && h("fieldset", {}, h("legend", { class: "spoken" }, title), boxes.map((b) => b.element)),
+      boxes.length > 0 &&
+        h(
+          "fieldset",
+          {},
+          h("legend", { class: "spoken" }, title),
+          boxes.map((b) => b.element),
+        ),
       h("div", { class: "form-end" }, h("button", { class: "danger" }, act), no),
     );
     const dialog = openDialog(title, [form], { onClose: () => ok(answer) });

@@ -17,10 +17,14 @@ export function bytes(n) {
 export function duration(ticks) {
   const t = Math.max(0, ticks);
   const s = Math.round(t / TICKS_PER_SECOND);
-  if (t < 10 * TICKS_PER_SECOND) return `${(t / TICKS_PER_SECOND).toFixed(1)} s`;
+  if (t < 10 * TICKS_PER_SECOND) {
+    return `${(t / TICKS_PER_SECOND).toFixed(1)} s`;
+  }
   if (s < 60) return `${s} s`;
   if (t < HOUR) return `${Math.floor(t / MINUTE)} min ${s % 60} s`;
-  if (t < DAY) return `${Math.floor(t / HOUR)} h ${Math.floor((t % HOUR) / MINUTE)} min`;
+  if (t < DAY) {
+    return `${Math.floor(t / HOUR)} h ${Math.floor((t % HOUR) / MINUTE)} min`;
+  }
   return `${Math.floor(t / DAY)} d ${Math.floor((t % DAY) / HOUR)} h`;
 }
 
@@ -30,12 +34,12 @@ export function bitRate(n) {
   return `${Math.round(n / 1000)} kbit/s`;
 }
 
-/** A number of days, as exact as it is known. @param {number} days */
-export function days(days) {
-  if (days >= 730) return `${(days / 365).toFixed(1)} years`;
-  if (days >= 10) return `${Math.round(days)} days`;
-  if (days >= 2) return `${days.toFixed(1)} days`;
-  return duration(days * DAY);
+/** A number of days, as exact as it is known. @param {number} n */
+export function days(n) {
+  if (n >= 730) return `${(n / 365).toFixed(1)} years`;
+  if (n >= 10) return `${Math.round(n)} days`;
+  if (n >= 2) return `${n.toFixed(1)} days`;
+  return duration(n * DAY);
 }
 
 /** A share in per cent that never hides a small loss. @param {number} percent */

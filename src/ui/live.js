@@ -2,8 +2,9 @@
 
 import { h, put, say } from "/ui/dom.js";
 import { arrange } from "/ui/arrange.js";
+import { empty } from "/ui/empty.js";
 import { layOut } from "/ui/grid.js";
-import { may, now90k, recorder, watch } from "/ui/state.js";
+import { now90k, recorder, watch } from "/ui/state.js";
 import { S } from "/ui/strings.js";
 import { Tile } from "/ui/tile.js";
 
@@ -50,7 +51,9 @@ export function show(root, parameters) {
   let large = parameters.get("camera");
 
   const seen = new IntersectionObserver((entries) => {
-    for (const entry of entries) tiles.get(/** @type {HTMLElement} */ (entry.target).dataset.camera ?? "")?.see(entry.isIntersecting);
+    for (const entry of entries) {
+      tiles.get(/** @type {HTMLElement} */ (entry.target).dataset.camera ?? "")?.see(entry.isIntersecting);
+    }
   });
   const hidden = () => {
     for (const tile of tiles.values()) tile.see(tile.isOnScreen());
@@ -83,7 +86,7 @@ export function show(root, parameters) {
     if (!state) return;
     const cameras = state.cameras.filter((c) => !c.removed && Object.keys(c.streams).length > 0);
     const known = remembered();
-    const place = (/** @type {string} */ uuid) => (known.indexOf(uuid) + 1 || known.length + 1);
+    const place = (/** @type {string} */ uuid) => known.indexOf(uuid) + 1 || known.length + 1;
     let isChanged = false;
     for (const camera of [...cameras].sort((a, b) => place(a.uuid) - place(b.uuid))) {
       const tile = tiles.get(camera.uuid);
@@ -104,7 +107,9 @@ export function show(root, parameters) {
       tiles.delete(uuid);
       isChanged = true;
     }
-    if (isChanged) enlarge?.(new URLSearchParams(large ? { camera: large } : {}));
+    if (isChanged) {
+      enlarge?.(new URLSearchParams(large ? { camera: large } : {}));
+    }
     nothing.hidden = cameras.length > 0;
     if (cameras.length === 0 && !nothing.hasChildNodes()) put(nothing, empty());
   };
@@ -113,7 +118,9 @@ export function show(root, parameters) {
     for (const tile of tiles.values()) tile.tick(now90k());
   }, 500);
   const escape = (/** @type {KeyboardEvent} */ e) => {
-    if (e.key === "Escape" && large !== null && !document.fullscreenElement) location.hash = "#live";
+    if (e.key === "Escape" && large !== null && !document.fullscreenElement) {
+      location.hash = "#live";
+    }
   };
   document.addEventListener("keydown", escape);
 
@@ -127,13 +134,4 @@ export function show(root, parameters) {
     document.removeEventListener("keydown", escape);
     for (const tile of tiles.values()) tile.end();
   };
-}
-
-/** What there is to say while there is no camera. */
-export function empty() {
-  return [
-    h("h2", {}, S.noCameras),
-    h("p", {}, may("configure") ? S.noCamerasLong : S.noCamerasMayNot),
-    may("configure") && h("p", {}, h("a", { class: "button", href: "#cameras?new=" }, S.addCamera)),
-  ];
 }

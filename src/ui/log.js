@@ -4,7 +4,7 @@ import { get, url } from "/ui/api.js";
 import { h, icon, put, say } from "/ui/dom.js";
 import { field, trouble } from "/ui/form.js";
 import { recorder } from "/ui/state.js";
-import { S } from "/ui/strings.js";
+import { S } from "/ui/strings-manage.js";
 import { clock, isoDate } from "/ui/time.js";
 
 /** How long the recorder waits for a line, in seconds; and how often it is asked where it does not answer. */
@@ -24,28 +24,51 @@ const LEVELS = /** @type {const} */ (["critical", "error", "warning", "notice", 
 /** @param {Line} line */
 function row(line) {
   const of = [line.camera, line.stream && (S.streams[line.stream] ?? line.stream)].filter(Boolean).join(" · ");
-  return h("li", { class: line.level },
+  return h(
+    "li",
+    { class: line.level },
     h("time", { title: isoDate(line.time90k) }, clock(line.time90k)),
     h("span", { class: "level" }, S.log.levels[line.level] ?? line.level),
     h("span", { class: "of" }, of),
-    h("span", { class: "message" }, line.message));
+    h("span", { class: "message" }, line.message),
+  );
 }
 
 /** @param {HTMLElement} root @param {URLSearchParams} parameters */
 export function show(root, parameters) {
   const x = S.log;
-  const level = h("select", {}, LEVELS.map((l) => h("option", { value: l, selected: l === (parameters.get("level") ?? "notice") }, x.worse[l])));
+  const level = h(
+    "select",
+    {},
+    LEVELS.map((l) => h("option", { value: l, selected: l === (parameters.get("level") ?? "notice") }, x.worse[l])),
+  );
   const camera = h("select", {}, h("option", { value: "" }, x.all));
-  put(camera, (recorder.state?.cameras ?? []).map((c) => h("option", { value: c.shortName, selected: c.shortName === parameters.get("camera") }, c.shortName)));
+  put(
+    camera,
+    (recorder.state?.cameras ?? []).map((c) =>
+      h("option", { value: c.shortName, selected: c.shortName === parameters.get("camera") }, c.shortName),
+    ),
+  );
   const text = h("input", { type: "search", value: parameters.get("text") ?? "", autocapitalize: "none", spellcheck: false });
-  const follow = h("button", { type: "button", class: "plain", "aria-pressed": "true", onclick: () => setFollowing(!isFollowing) }, x.follow);
+  const follow = h(
+    "button",
+    { type: "button", class: "plain", "aria-pressed": "true", onclick: () => setFollowing(!isFollowing) },
+    x.follow,
+  );
   const list = h("ol", { class: "log-lines", tabIndex: 0, "aria-label": x.title });
   const status = h("p", { class: "hint", role: "status" });
   const wrong = trouble();
   root.append(
-    h("div", { class: "page-head" }, h("h1", {}, x.title), h("div", { class: "tools" }, h("a", { class: "plain", href: "#system" }, icon("system"), S.tabs.system))),
+    h(
+      "div",
+      { class: "page-head" },
+      h("h1", {}, x.title),
+      h("div", { class: "tools" }, h("a", { class: "plain", href: "#system" }, icon("system"), S.tabs.system)),
+    ),
     h("div", { class: "filters" }, field(x.level, level), field(x.camera, camera), field(x.text, text), follow),
-    wrong.element, list, status,
+    wrong.element,
+    list,
+    status,
   );
   let isFollowing = true;
   let isEnded = false;
@@ -75,9 +98,17 @@ export function show(root, parameters) {
     say(status, S.loading);
     let last = /** @type {number | null} */ (null);
     while (!isEnded && mine === turn) {
-      const asked = { level: level.value, camera: camera.value || null, text: text.value || null, ...(last === null ? {} : { after: last, wait: WAIT_S }) };
+      const asked = {
+        level: level.value,
+        camera: camera.value || null,
+        text: text.value || null,
+        ...(last === null ? {} : { after: last, wait: WAIT_S }),
+      };
       try {
-        const told = await get(url("/api/log", asked), AbortSignal.any([abort.signal, AbortSignal.timeout((WAIT_S + 20) * 1000)]));
+        const told = await get(
+          url("/api/log", asked),
+          AbortSignal.any([abort.signal, AbortSignal.timeout((WAIT_S + 20) * 1000)]),
+        );
         if (isEnded || mine !== turn) return;
         wrong.tell("");
         // It was started anew, and counts from the beginning.
@@ -101,7 +132,9 @@ export function show(root, parameters) {
     clearTimeout(timer);
     timer = setTimeout(read, PAUSE_MS);
   };
-  for (const input of [level, camera, text]) input.addEventListener("input", changed);
+  for (const input of [level, camera, text]) {
+    input.addEventListener("input", changed);
+  }
   read();
   return () => {
     isEnded = true;

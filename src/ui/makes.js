@@ -11,7 +11,11 @@ export const MAKES = [
   { name: "Dahua, Amcrest, Lorex", main: "/cam/realmonitor?channel=1&subtype=0", sub: "/cam/realmonitor?channel=1&subtype=1" },
   { name: "Reolink", main: "/h264Preview_01_main", sub: "/h264Preview_01_sub" },
   { name: "TP-Link Tapo, VIGI", main: "/stream1", sub: "/stream2" },
-  { name: "Axis", main: "/axis-media/media.amp?videocodec=h264", sub: "/axis-media/media.amp?videocodec=h264&resolution=640x360" },
+  {
+    name: "Axis",
+    main: "/axis-media/media.amp?videocodec=h264",
+    sub: "/axis-media/media.amp?videocodec=h264&resolution=640x360",
+  },
   { name: "Uniview", main: "/media/video1", sub: "/media/video2" },
   { name: "Hanwha, Wisenet", main: "/profile2/media.smp", sub: "/profile3/media.smp" },
   { name: "Vivotek", main: "/live1s1.sdp", sub: "/live1s2.sdp" },

@@ -23,7 +23,17 @@ export class Pane {
     const image = h("img", { class: "leaf", alt: "", hidden: true });
     this.word = h("div", { class: "pane-word", hidden: true });
     this.busy = h("div", { class: "pane-busy", role: "status", hidden: true }, S.timeline.reading);
-    this.save = h("a", { class: "plain bare", title: S.timeline.snapshot, "aria-label": S.timeline.snapshot, href: "" }, icon("photo"));
+    this.save = h(
+      "a",
+      {
+        onclick: (/** @type {Event} */ e) => this.saveFrame(e),
+        class: "plain bare",
+        title: S.timeline.snapshot,
+        "aria-label": S.timeline.snapshot,
+        href: "",
+      },
+      icon("photo"),
+    );
     this.element = h(
       "article",
       { class: "pane", "aria-label": camera.shortName },
@@ -33,9 +43,16 @@ export class Pane {
       this.word,
       this.busy,
       h("div", { class: "pane-name" }, camera.shortName),
-      h("div", { class: "pane-tools" }, this.save, button("full", S.timeline.full, () => this.fullScreen())),
+      h(
+        "div",
+        { class: "pane-tools" },
+        this.save,
+        button("full", S.timeline.full, () => this.fullScreen()),
+      ),
     );
     this.trouble = "";
+    /** The other stream is played, because this browser cannot play the one that is wanted. */
+    this.isFallback = false;
     this.reel = this.makeReel(kind);
     // Key frames of the small stream do for leafing through, and cost a tenth.
     this.scrub = new Scrub(leaf, image, camera.uuid, streamOf(camera, "sub") ?? kind);
@@ -45,8 +62,12 @@ export class Pane {
   makeReel(kind) {
     return new Reel(this.video, this.camera.uuid, kind, (codec) => {
       const other = kind === "main" ? "sub" : "main";
-      if (kind === this.kind && this.camera.streams[other]) this.reel = this.makeReel(other);
-      else this.trouble = S.timeline.unsupported(codec);
+      if (kind === this.kind && this.camera.streams[other]) {
+        this.isFallback = true;
+        this.reel = this.makeReel(other);
+      } else {
+        this.trouble = S.timeline.unsupported(codec);
+      }
     });
   }
 
@@ -82,7 +103,8 @@ export class Pane {
 
   /** @param {number} t @param {boolean} isBusy */
   tell(t, isBusy) {
-    this.busy.hidden = !isBusy;
+    say(this.busy, isBusy ? S.timeline.reading : S.timeline.fallback);
+    this.busy.hidden = !isBusy && !this.isFallback;
     const said = this.trouble || this.missing(t);
     say(this.word, said);
     this.word.hidden = said === "";
@@ -92,14 +114,39 @@ export class Pane {
     this.save.hidden = said !== "";
   }
 
+  /** Saves the very frame that is shown, if one is; else the link leads to the key frame ahead of it. @param {Event} e */
+  saveFrame(e) {
+    const { video } = this;
+    if (this.scrub.isOn || video.readyState < 2 || !video.videoWidth) return;
+    e.preventDefault();
+    const canvas = h("canvas", { width: video.videoWidth, height: video.videoHeight });
+    canvas.getContext("2d").drawImage(video, 0, 0);
+    const name = this.save.download;
+    canvas.toBlob(
+      (/** @type {Blob} */ blob) => {
+        const link = URL.createObjectURL(blob);
+        h("a", { href: link, download: name }).click();
+        setTimeout(() => URL.revokeObjectURL(link), 10000);
+      },
+      "image/jpeg",
+      0.95,
+    );
+  }
+
   /** Why there is no picture of a time. @param {number} t */
   missing(t) {
-    if (!this.recorded.knows(t) || this.recorded.at(t) || this.reel.has(t)) return "";
+    if (!this.recorded.knows(t) || this.recorded.at(t) || this.reel.has(t)) {
+      return "";
+    }
     const gap = this.recorded.gapAt(t);
-    if (gap) return `${S.timeline.noPicture}. ${S.timeline.gap(S.timeline.causes[gap.cause] ?? gap.cause, gap.detail, clock(gap.startTime90k), clock(gap.endTime90k))}`;
+    if (gap) {
+      return `${S.timeline.noPicture}. ${S.timeline.gap(S.timeline.causes[gap.cause] ?? gap.cause, gap.detail, clock(gap.startTime90k), clock(gap.endTime90k))}`;
+    }
     if (t > now90k()) return S.timeline.future;
     const first = recorder.state?.cameras.find((c) => c.uuid === this.camera.uuid)?.streams[this.kind]?.minStartTime90k;
-    if (first !== null && first !== undefined && t < first) return S.timeline.before;
+    if (first !== null && first !== undefined && t < first) {
+      return S.timeline.before;
+    }
     return S.timeline.noPicture;
   }
 }

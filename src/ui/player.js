@@ -39,7 +39,9 @@ export const sourceType = () => /** @type {any} */ (window).ManagedMediaSource ?
 function parse(buffer) {
   const bytes = new Uint8Array(buffer);
   let end = 0;
-  while (end + 3 < bytes.length && !(bytes[end] === 13 && bytes[end + 1] === 10 && bytes[end + 2] === 13)) end += 1;
+  while (end + 3 < bytes.length && !(bytes[end] === 13 && bytes[end + 1] === 10 && bytes[end + 2] === 13)) {
+    end += 1;
+  }
   /** @type {Map<string, string>} */
   const fields = new Map();
   for (const line of new TextDecoder().decode(bytes.subarray(0, end)).split("\r\n")) {
@@ -167,19 +169,25 @@ export class Player {
     this.origin = part.start;
     this.video.disableRemotePlayback = true;
     this.video.src = URL.createObjectURL(source);
-    source.addEventListener("sourceopen", () => {
-      if (this.source !== source) return;
-      source.duration = Infinity;
-      this.buffer = source.addSourceBuffer(part.type);
-      this.buffer.addEventListener("updateend", () => this.appended());
-      this.append();
-    }, { once: true });
+    source.addEventListener(
+      "sourceopen",
+      () => {
+        if (this.source !== source) return;
+        source.duration = Infinity;
+        this.buffer = source.addSourceBuffer(part.type);
+        this.buffer.addEventListener("updateend", () => this.appended());
+        this.append();
+      },
+      { once: true },
+    );
     return true;
   }
 
   /** Hands the browser what waits, as soon as it takes something. */
   async append() {
-    if (!this.buffer || this.buffer.updating || this.busy || !this.waiting.length) return;
+    if (!this.buffer || this.buffer.updating || this.busy || !this.waiting.length) {
+      return;
+    }
     const part = this.waiting[0];
     const buffer = this.buffer;
     try {

@@ -74,7 +74,9 @@ export class Recorded {
     try {
       if (isCoarse) await this.readDays();
       else await this.readList(from, to);
-      [this.start, this.end, this.isCoarse, this.askedAt, this.isNew] = isCoarse ? [-Infinity, Infinity, true, at, false] : [from, to, false, at, false];
+      [this.start, this.end, this.isCoarse, this.askedAt, this.isNew] = isCoarse
+        ? [-Infinity, Infinity, true, at, false]
+        : [from, to, false, at, false];
     } catch {
       // The shell tells that the recorder does not answer; here it is asked again later.
       this.askedAt = at;
@@ -92,8 +94,11 @@ export class Recorded {
     const pieces = [];
     for (const row of rows) {
       const last = pieces.at(-1);
-      if (last && row.startTime90k - last.end < SEAM) last.end = Math.max(last.end, row.endTime90k);
-      else pieces.push({ start: row.startTime90k, end: row.endTime90k, share: 1 });
+      if (last && row.startTime90k - last.end < SEAM) {
+        last.end = Math.max(last.end, row.endTime90k);
+      } else {
+        pieces.push({ start: row.startTime90k, end: row.endTime90k, share: 1 });
+      }
     }
     this.pieces = pieces;
     this.gaps = gaps;

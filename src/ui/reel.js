@@ -92,7 +92,9 @@ export class Reel {
     const ranges = this.buffer?.buffered;
     const s = this.seconds(t);
     for (let i = 0; ranges && i < ranges.length; i += 1) {
-      if (s >= ranges.start(i) - 0.05 && s < ranges.end(i)) return this.origin + ranges.end(i) * TICKS_PER_SECOND;
+      if (s >= ranges.start(i) - 0.05 && s < ranges.end(i)) {
+        return this.origin + ranges.end(i) * TICKS_PER_SECOND;
+      }
     }
     return t;
   }
@@ -116,7 +118,9 @@ export class Reel {
    */
   follow(t, rate, isPlaying) {
     if (this.isEnded) return;
-    if (Math.abs(t - this.wanted) > 4 * TICKS_PER_SECOND * Math.max(1, rate) && !this.has(t)) this.jump();
+    if (Math.abs(t - this.wanted) > 4 * TICKS_PER_SECOND * Math.max(1, rate) && !this.has(t)) {
+      this.jump();
+    }
     this.wanted = t;
     this.fill(t, rate);
     const { video } = this;
@@ -128,14 +132,18 @@ export class Reel {
     const off = this.seconds(t) - video.currentTime;
     if (!isPlaying) {
       if (!video.paused) video.pause();
-      if (Math.abs(off) > 0.004 && !video.seeking) video.currentTime = this.seconds(t);
+      if (Math.abs(off) > 0.004 && !video.seeking) {
+        video.currentTime = this.seconds(t);
+      }
       return;
     }
     if (Math.abs(off) > FAR_S * Math.max(1, rate)) {
       if (!video.seeking) video.currentTime = this.seconds(t);
     } else {
       const nudged = Math.min(FASTEST, rate * (1 + Math.max(-0.15, Math.min(0.15, off))));
-      if (Math.abs(video.playbackRate - nudged) > 0.02 * rate) video.playbackRate = nudged;
+      if (Math.abs(video.playbackRate - nudged) > 0.02 * rate) {
+        video.playbackRate = nudged;
+      }
     }
     if (video.paused) video.play().catch(() => {});
   }
@@ -167,7 +175,9 @@ export class Reel {
       if (!signal.aborted) {
         this.restUntil = performance.now() + 1500;
         this.listed.at = -Infinity;
-        if (/** @type {Error} */ (e).name === "QuotaExceededError") await this.forget(t, 5 * TICKS_PER_SECOND);
+        if (/** @type {Error} */ (e).name === "QuotaExceededError") {
+          await this.forget(t, 5 * TICKS_PER_SECOND);
+        }
       }
     }
     this.isBusy = false;
@@ -177,7 +187,8 @@ export class Reel {
   async know(t, signal) {
     const isNear = t - MINUTE >= this.listed.start && t + MINUTE <= this.listed.end;
     const last = this.rows.at(-1);
-    const isOld = t > (last?.endTime90k ?? 0) - MINUTE && now90k() - this.listed.at > GROWS && now90k() - t < this.listed.at - t + LISTED;
+    const isOld =
+      t > (last?.endTime90k ?? 0) - MINUTE && now90k() - this.listed.at > GROWS && now90k() - t < this.listed.at - t + LISTED;
     if (isNear && !isOld) return;
     const [start, end] = [t - LISTED, t + LISTED];
     const { rows, entries } = await list(this.uuid, this.kind, start, end, 1);
@@ -248,7 +259,10 @@ export class Reel {
     if (!buffer || !ranges?.length) return;
     const [first, last] = [ranges.start(0), ranges.end(ranges.length - 1)];
     const [from, to] = [this.seconds(t - far), this.seconds(t + 20 * far)];
-    for (const [a, b] of [[first, from - 1], [to, last]]) {
+    for (const [a, b] of [
+      [first, from - 1],
+      [to, last],
+    ]) {
       if (b - a < 1) continue;
       const done = settled(buffer);
       buffer.remove(a, b);

@@ -1,6 +1,18 @@
 // The span of time that the strips show, and where its ruler has marks.
 
-import { DAY, HOUR, MINUTE, TICKS_PER_SECOND, addDays, civil, fromCivil, hourMinute, clock, shortDate, startOfDay } from "/ui/time.js";
+import {
+  DAY,
+  HOUR,
+  MINUTE,
+  TICKS_PER_SECOND,
+  addDays,
+  civil,
+  fromCivil,
+  hourMinute,
+  clock,
+  shortDate,
+  startOfDay,
+} from "/ui/time.js";
 
 /** The shortest and longest span that can be shown, in 1/90,000 s. */
 const SHORTEST = 4 * TICKS_PER_SECOND;
@@ -71,7 +83,9 @@ export function marks(scale, width) {
   const step = STEPS.find((s) => s >= least);
   if (step) return steps(scale, step);
   const hours = HOURS.find((n) => n * HOUR >= least);
-  if (hours) return steps(scale, HOUR).filter((m) => civil(m.t).hour % hours === 0);
+  if (hours) {
+    return steps(scale, HOUR).filter((m) => civil(m.t).hour % hours === 0);
+  }
   const days = DAYS.find((n) => n * DAY >= least);
   if (days) return ofDays(scale, days);
   return ofMonths(scale, MONTHS.find((n) => n * 28 * DAY >= least) ?? 60);
@@ -99,7 +113,9 @@ function ofDays(scale, n) {
   const all = [];
   for (let t = startOfDay(scale.start); t < scale.end; t = addDays(t, 1)) {
     const { day } = civil(t);
-    if ((day - 1) % n === 0 && (n === 1 || day < 30)) all.push({ t, text: shortDate(t), isMajor: day === 1 });
+    if ((day - 1) % n === 0 && (n === 1 || day < 30)) {
+      all.push({ t, text: shortDate(t), isMajor: day === 1 });
+    }
   }
   return all;
 }
@@ -115,7 +131,9 @@ function ofMonths(scale, n) {
     const c = civil(t);
     if ((c.year * 12 + c.month - 1) % n !== 0) continue;
     const isMajor = c.month === 1;
-    const text = isMajor ? String(c.year) : new Intl.DateTimeFormat(undefined, { month: "short", timeZone: "UTC" }).format(Date.UTC(c.year, c.month - 1, 15));
+    const text = isMajor
+      ? String(c.year)
+      : new Intl.DateTimeFormat(undefined, { month: "short", timeZone: "UTC" }).format(Date.UTC(c.year, c.month - 1, 15));
     all.push({ t, text, isMajor });
   }
 }

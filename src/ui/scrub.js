@@ -56,8 +56,12 @@ export class Scrub {
 
   /** Reads the key frames of a span ahead. @param {number} start @param {number} end */
   async load(start, end) {
-    if (this.isLoading || this.isBarred || end - start > LONGEST || this.isEnded) return;
-    if (this.isReady && start >= this.start && end <= this.end && end - start > (this.end - this.start) / 8) return;
+    if (this.isLoading || this.isBarred || end - start > LONGEST || this.isEnded) {
+      return;
+    }
+    if (this.isReady && start >= this.start && end <= this.end && end - start > (this.end - this.start) / 8) {
+      return;
+    }
     this.isLoading = true;
     const margin = (end - start) / 4;
     const [from, to] = [Math.round(start - margin), Math.round(end + margin)];
@@ -76,7 +80,9 @@ export class Scrub {
     const { rows, entries } = await list(this.uuid, this.kind, from, to, 60 * MINUTE);
     const entry = rows[0]?.videoSampleEntryId;
     const Source = sourceType();
-    if (entry === undefined || rows.some((r) => r.videoSampleEntryId !== entry)) return;
+    if (entry === undefined || rows.some((r) => r.videoSampleEntryId !== entry)) {
+      return;
+    }
     const type = `video/mp4; codecs="${entries[entry].codec}"`;
     if (!Source?.isTypeSupported(type)) {
       this.isBarred = true;
@@ -123,7 +129,9 @@ export class Scrub {
       if (this.video.seeking || this.video.readyState === 0) return;
       const to = (t - this.start) / TICKS_PER_SECOND;
       this.next = null;
-      if (Math.abs(this.video.currentTime - to) > 0.01) this.video.currentTime = to;
+      if (Math.abs(this.video.currentTime - to) > 0.01) {
+        this.video.currentTime = to;
+      }
       this.video.hidden = false;
       this.image.hidden = true;
       return;

@@ -14,7 +14,14 @@ export function show(root, parameters) {
   const isFirst = parameters.get("setup") === "true";
   const text = { autocapitalize: "none", spellcheck: false, required: true };
   const secret = { ...text, type: "password", maxLength: 256, autocomplete: isFirst ? "new-password" : "current-password" };
-  const username = h("input", { ...text, id: "username", name: "username", autocomplete: "username", maxLength: 64, value: isFirst ? "admin" : "" });
+  const username = h("input", {
+    ...text,
+    id: "username",
+    name: "username",
+    autocomplete: "username",
+    maxLength: 64,
+    value: isFirst ? "admin" : "",
+  });
   const password = h("input", { ...secret, id: "password", name: "password", "aria-describedby": "hint" });
   const again = isFirst ? h("input", { ...secret, id: "again" }) : null;
   if (isFirst) password.minLength = 8;

@@ -15,7 +15,7 @@ import { TICKS_PER_MS, setZone } from "/ui/time.js";
  *   streams: {main?: Stream, sub?: Stream}}} Camera
  * @typedef {{name: string, id: number, session: {csrf: string} | null, preferences?: any}} User
  * @typedef {{now90k: number, timeZoneName: string, serverVersion: string, clockTrusted: boolean, stopping: boolean,
- *   databaseTrouble: string | null, cameras: Camera[], sampleDirs: any[], permissions: Record<string, boolean>,
+ *   databaseTrouble: string | null, cameras: Camera[], sampleDirs: any[], signals?: any[], signalTypes?: any[], permissions: Record<string, boolean>,
  *   user?: User | null, reactor: any}} State
  */
 

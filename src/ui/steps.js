@@ -1,7 +1,7 @@
 // The steps of the first visit.
 
 import { h, icon } from "/ui/dom.js";
-import { S } from "/ui/strings.js";
+import { S } from "/ui/strings-manage.js";
 
 export const STEPS = /** @type {const} */ (["administrator", "machine", "cameras", "keep"]);
 
@@ -10,6 +10,16 @@ export const STEPS = /** @type {const} */ (["administrator", "machine", "cameras
 /** The steps with the one that is shown, also while the administrator is made. @param {Step} now */
 export function stepsView(now) {
   const at = STEPS.indexOf(now);
-  return h("ol", { class: "steps" }, STEPS.map((step, i) =>
-    h("li", { "aria-current": i === at ? "step" : null, class: i < at ? "done" : null }, h("span", { class: "step-sign", "aria-hidden": "true" }, i < at ? icon("check") : i + 1), h("span", {}, S.welcome.steps[step]))));
+  return h(
+    "ol",
+    { class: "steps" },
+    STEPS.map((step, i) =>
+      h(
+        "li",
+        { "aria-current": i === at ? "step" : null, class: i < at ? "done" : null },
+        h("span", { class: "step-sign", "aria-hidden": "true" }, i < at ? icon("check") : i + 1),
+        h("span", {}, S.welcome.steps[step]),
+      ),
+    ),
+  );
 }

@@ -7,7 +7,7 @@ import { daysKept } from "/ui/forecast.js";
 import { field, openDialog, tried, trouble } from "/ui/form.js";
 import { bytes, days } from "/ui/format.js";
 import { may, now90k, recorder, refresh, watch } from "/ui/state.js";
-import { S } from "/ui/strings.js";
+import { S } from "/ui/strings-manage.js";
 import { DAY, date, dateTime } from "/ui/time.js";
 
 /** How often figures are asked for anew, in milliseconds. */
@@ -42,21 +42,53 @@ function diskView(disk, room) {
   const other = Math.max(0, disk.totalBytes - disk.freeBytes - disk.usedBytes);
   const open = Math.max(0, disk.freeBytes - disk.reserveBytes);
   return [
-    h("div", { class: "card-head" }, h("h2", {}, disk.path), stateWord(x.states[disk.state] ?? disk.state, isGood ? "good" : disk.state === "attaching" ? "calm" : "bad")),
-    !isGood && disk.message && h("p", { class: "reason" }, S.diskTrouble(disk.path, disk.message), disk.since90k ? ` ${x.since(dateTime(disk.since90k))}` : ""),
+    h(
+      "div",
+      { class: "card-head" },
+      h("h2", {}, disk.path),
+      stateWord(x.states[disk.state] ?? disk.state, isGood ? "good" : disk.state === "attaching" ? "calm" : "bad"),
+    ),
+    !isGood &&
+      disk.message &&
+      h(
+        "p",
+        { class: "reason" },
+        S.diskTrouble(disk.path, disk.message),
+        disk.since90k ? ` ${x.since(dateTime(disk.since90k))}` : "",
+      ),
     disk.state === "full" && !disk.message && h("p", { class: "hint" }, x.fullLong),
-    disk.totalBytes > 0 && h("div", { class: "meter tall", "aria-hidden": "true" }, share("ours", disk.usedBytes, disk.totalBytes), share("other", other, disk.totalBytes), share("open", open, disk.totalBytes)),
-    disk.totalBytes > 0 && h("div", { class: "legends" },
-      legend(x.ours(bytes(disk.usedBytes)), "ours"), legend(x.other(bytes(other)), "other"), legend(x.open(bytes(open)), "open"), legend(x.reserve(bytes(disk.reserveBytes)), "")),
-    h("dl", { class: "figures" },
+    disk.totalBytes > 0 &&
+      h(
+        "div",
+        { class: "meter tall", "aria-hidden": "true" },
+        share("ours", disk.usedBytes, disk.totalBytes),
+        share("other", other, disk.totalBytes),
+        share("open", open, disk.totalBytes),
+      ),
+    disk.totalBytes > 0 &&
+      h(
+        "div",
+        { class: "legends" },
+        legend(x.ours(bytes(disk.usedBytes)), "ours"),
+        legend(x.other(bytes(other)), "other"),
+        legend(x.open(bytes(open)), "open"),
+        legend(x.reserve(bytes(disk.reserveBytes)), ""),
+      ),
+    h(
+      "dl",
+      { class: "figures" },
       [
         [x.oldest, disk.oldestTime90k ? date(disk.oldestTime90k) : S.none],
         [x.throughput, x.perSecond(bytes(disk.bytesPerSecond))],
         [x.perDay, room && room.bytesPerDay > 0 ? bytes(room.bytesPerDay) : "–"],
-        [x.untilFull, room ? (room.daysUntilFull === null ? x.never : room.daysUntilFull <= 0 ? x.nowFull : days(room.daysUntilFull)) : "–"],
+        [
+          x.untilFull,
+          room ? (room.daysUntilFull === null ? x.never : room.daysUntilFull <= 0 ? x.nowFull : days(room.daysUntilFull)) : "–",
+        ],
         [x.recordings, disk.recordings.toLocaleString("en").replaceAll(",", " ")],
         [x.errors, String(disk.errors)],
-      ].map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))),
+      ].map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))),
+    ),
     room && room.overcommittedBytes > 0 && h("p", { class: "notice" }, x.overcommitted(bytes(room.overcommittedBytes))),
   ];
 }
@@ -75,8 +107,24 @@ function changeRetention(uuid, all, rooms, done) {
   const x = S.storage;
   const mine = all.filter((s) => s.uuid === uuid);
   const rows = mine.map((stream) => {
-    const inDays = h("input", { type: "number", min: "0.1", step: "any", inputMode: "decimal", value: stream.retainDays ?? "", placeholder: x.noLimit, oninput: () => foretell() });
-    const inBytes = h("input", { type: "number", min: "0.1", step: "any", inputMode: "decimal", value: stream.retainBytes === null ? "" : stream.retainBytes / 1e9, placeholder: x.noLimit, oninput: () => foretell() });
+    const inDays = h("input", {
+      type: "number",
+      min: "0.1",
+      step: "any",
+      inputMode: "decimal",
+      value: stream.retainDays ?? "",
+      placeholder: x.noLimit,
+      oninput: () => foretell(),
+    });
+    const inBytes = h("input", {
+      type: "number",
+      min: "0.1",
+      step: "any",
+      inputMode: "decimal",
+      value: stream.retainBytes === null ? "" : stream.retainBytes / 1e9,
+      placeholder: x.noLimit,
+      oninput: () => foretell(),
+    });
     const forecast = h("p", { class: "forecast", role: "status" });
     const name = stream.stream === "main" ? S.camera.mainStream : S.camera.subStream;
     const wish = () => ({
@@ -84,8 +132,13 @@ function changeRetention(uuid, all, rooms, done) {
       retainDays: inDays.value === "" ? null : Number(inDays.value),
       retainBytes: inBytes.value === "" ? null : Math.round(Number(inBytes.value) * 1e9),
     });
-    const element = h("fieldset", { class: "part" }, h("legend", {}, name),
-      h("div", { class: "fields" }, field(x.atMostDays, inDays), field(x.atMostBytes, inBytes)), forecast);
+    const element = h(
+      "fieldset",
+      { class: "part" },
+      h("legend", {}, name),
+      h("div", { class: "fields" }, field(x.atMostDays, inDays), field(x.atMostBytes, inBytes)),
+      forecast,
+    );
     return { stream, wish, forecast, element };
   });
   const foretell = () => {
@@ -97,7 +150,8 @@ function changeRetention(uuid, all, rooms, done) {
       const i = same.indexOf(row.stream);
       const kept = room && i >= 0 ? daysKept(wishes, room.usableBytes)[i] : null;
       const rate = row.stream.bytesPerDay;
-      row.forecast.textContent = kept === null || !rate ? x.unknownLong : kept === Infinity ? x.endless : x.comesTo(days(kept), bytes(kept * rate));
+      row.forecast.textContent =
+        kept === null || !rate ? x.unknownLong : kept === Infinity ? x.endless : x.comesTo(days(kept), bytes(kept * rate));
     }
   };
   foretell();
@@ -105,7 +159,9 @@ function changeRetention(uuid, all, rooms, done) {
   const save = h("button", {}, S.save);
   const submit = async (/** @type {Event} */ e) => {
     e.preventDefault();
-    const streams = Object.fromEntries(rows.map(({ stream, wish }) => [stream.stream, { retainBytes: wish().retainBytes, retainDays: wish().retainDays }]));
+    const streams = Object.fromEntries(
+      rows.map(({ stream, wish }) => [stream.stream, { retainBytes: wish().retainBytes, retainDays: wish().retainDays }]),
+    );
     const isDone = await tried(save, wrong.tell, () => change("PATCH", `/api/cameras/${uuid}/`, { camera: { streams } }));
     if (!isDone) return;
     dialog.close();
@@ -113,8 +169,20 @@ function changeRetention(uuid, all, rooms, done) {
     done();
   };
   const dialog = openDialog(x.keepOf(mine[0]?.shortName ?? ""), [
-    h("form", { onsubmit: submit }, h("p", { class: "hint" }, x.keepLong), rows.map((r) => r.element), h("p", { class: "hint" }, x.lessLong), wrong.element,
-      h("div", { class: "form-end" }, save, h("button", { type: "button", class: "plain", onclick: () => dialog.close() }, S.cancel))),
+    h(
+      "form",
+      { onsubmit: submit },
+      h("p", { class: "hint" }, x.keepLong),
+      rows.map((r) => r.element),
+      h("p", { class: "hint" }, x.lessLong),
+      wrong.element,
+      h(
+        "div",
+        { class: "form-end" },
+        save,
+        h("button", { type: "button", class: "plain", onclick: () => dialog.close() }, S.cancel),
+      ),
+    ),
   ]);
 }
 
@@ -137,7 +205,11 @@ export function show(root) {
       if (isEnded) return;
       wrong.tell("");
       const inFile = new Set(configs.cameras.filter((/** @type {any} */ c) => c.inFile).map((/** @type {any} */ c) => c.uuid));
-      cards.replaceChildren(...disks.map((/** @type {Disk} */ disk) => card(diskView(disk, retained.disks.find((/** @type {Room} */ r) => r.id === disk.id) ?? null))));
+      cards.replaceChildren(
+        ...disks.map((/** @type {Disk} */ disk) =>
+          card(diskView(disk, retained.disks.find((/** @type {Room} */ r) => r.id === disk.id) ?? null)),
+        ),
+      );
       table(retained, inFile);
     } catch (e) {
       wrong.tell(/** @type {Error} */ (e).message);
@@ -152,13 +224,31 @@ export function show(root) {
   /** What everybody may know. */
   const simple = () => {
     const dirs = recorder.state?.sampleDirs ?? [];
-    cards.replaceChildren(...dirs.map((disk) => card([
-      h("div", { class: "card-head" }, h("h2", {}, disk.path), disk.ready ? stateWord(disk.full ? x.states.full : x.states.recording, disk.full ? "bad" : "good") : stateWord(x.states.away, "bad")),
-      disk.trouble && h("p", { class: "reason" }, S.diskTrouble(disk.path, disk.trouble)),
-      disk.totalBytes && h("p", { class: "hint" }, x.free(bytes(disk.freeBytes), bytes(disk.totalBytes))),
-      disk.totalBytes && h("div", { class: "meter tall", "aria-hidden": "true" }, share("ours", disk.totalBytes - disk.freeBytes, disk.totalBytes)),
-    ])));
-    if (dirs.length === 0) cards.replaceChildren(h("p", { class: "hint" }, S.storage.mayNot));
+    cards.replaceChildren(
+      ...dirs.map((disk) =>
+        card([
+          h(
+            "div",
+            { class: "card-head" },
+            h("h2", {}, disk.path),
+            disk.ready
+              ? stateWord(disk.full ? x.states.full : x.states.recording, disk.full ? "bad" : "good")
+              : stateWord(x.states.away, "bad"),
+          ),
+          disk.trouble && h("p", { class: "reason" }, S.diskTrouble(disk.path, disk.trouble)),
+          disk.totalBytes && h("p", { class: "hint" }, x.free(bytes(disk.freeBytes), bytes(disk.totalBytes))),
+          disk.totalBytes &&
+            h(
+              "div",
+              { class: "meter tall", "aria-hidden": "true" },
+              share("ours", disk.totalBytes - disk.freeBytes, disk.totalBytes),
+            ),
+        ]),
+      ),
+    );
+    if (dirs.length === 0) {
+      cards.replaceChildren(h("p", { class: "hint" }, S.storage.mayNot));
+    }
   };
   /** @param {{streams: Retained[], disks: Room[]}} retained @param {Set<string>} inFile */
   const table = ({ streams, disks }, inFile) => {
@@ -173,9 +263,13 @@ export function show(root) {
     const rows = shown.map((s) => {
       const isFirst = s.uuid !== last;
       last = s.uuid;
-      const limits = [s.retainDays === null ? "" : days(s.retainDays), s.retainBytes === null ? "" : bytes(s.retainBytes)].filter(Boolean).join(", ");
+      const limits = [s.retainDays === null ? "" : days(s.retainDays), s.retainBytes === null ? "" : bytes(s.retainBytes)]
+        .filter(Boolean)
+        .join(", ");
       const goesBack = s.minStartTime90k === null ? null : (now90k() - s.minStartTime90k) / DAY;
-      return h("tr", {},
+      return h(
+        "tr",
+        {},
         h("th", { scope: "row" }, isFirst ? s.shortName : h("span", { class: "spoken" }, s.shortName)),
         h("td", {}, S.streams[s.stream] ?? s.stream),
         h("td", { class: "number" }, bytes(s.usedBytes)),
@@ -183,18 +277,54 @@ export function show(root) {
         h("td", { class: "number" }, goesBack === null ? "–" : days(goesBack)),
         h("td", { class: "number" }, limits || x.noLimit),
         h("td", { class: "number" }, s.record ? told(reach.get(s) ?? null) : "–"),
-        h("td", {}, isFirst && may("configure") && !inFile.has(s.uuid) && h("button", { type: "button", class: "plain", "aria-label": x.keepOf(s.shortName), onclick: () => changeRetention(s.uuid, streams, disks, load) }, x.change)));
+        h(
+          "td",
+          {},
+          isFirst &&
+            may("configure") &&
+            !inFile.has(s.uuid) &&
+            h(
+              "button",
+              {
+                type: "button",
+                class: "plain",
+                "aria-label": x.keepOf(s.shortName),
+                onclick: () => changeRetention(s.uuid, streams, disks, load),
+              },
+              x.change,
+            ),
+        ),
+      );
     });
     head.hidden = rows.length === 0;
     kept.hidden = rows.length === 0;
     const key = rows.map((r) => r.textContent).join("|");
     if (key === drawn) return;
     // Who has a button under the finger keeps it.
-    if (kept.contains(document.activeElement) && document.activeElement !== kept) return;
+    if (kept.contains(document.activeElement) && document.activeElement !== kept) {
+      return;
+    }
     drawn = key;
-    kept.replaceChildren(h("table", {}, h("caption", { class: "spoken" }, x.whoHasWhat),
-      h("thead", {}, h("tr", {}, [x.camera, x.stream, x.used, x.perDay, x.goesBack, x.limit, x.willReach].map((t, i) => h("th", { scope: "col", class: i > 1 ? "number" : null }, t)), h("th", { scope: "col" }, h("span", { class: "spoken" }, x.change)))),
-      h("tbody", {}, rows)));
+    kept.replaceChildren(
+      h(
+        "table",
+        {},
+        h("caption", { class: "spoken" }, x.whoHasWhat),
+        h(
+          "thead",
+          {},
+          h(
+            "tr",
+            {},
+            [x.camera, x.stream, x.used, x.perDay, x.goesBack, x.limit, x.willReach].map((t, i) =>
+              h("th", { scope: "col", class: i > 1 ? "number" : null }, t),
+            ),
+            h("th", { scope: "col" }, h("span", { class: "spoken" }, x.change)),
+          ),
+        ),
+        h("tbody", {}, rows),
+      ),
+    );
   };
   const timer = setInterval(() => !document.hidden && load(), FIGURES_MS);
   let known = "";

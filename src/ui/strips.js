@@ -1,21 +1,29 @@
 // The strips: what there is of each camera over the time that is shown, and the hand that moves over it.
 
+import { streamPath, url } from "/ui/api.js";
 import { h } from "/ui/dom.js";
-import { Scale, marks } from "/ui/scale.js";
+import { marks } from "/ui/scale.js";
 import { now90k } from "/ui/state.js";
 import { S } from "/ui/strings.js";
 import { clock, dateTime } from "/ui/time.js";
 
 /** In pixels of the page. */
-const RULER = 26;
-const ROW = 22;
+const RULER = 28;
+/** A finger needs more than a mouse does. */
+const ROW = matchMedia("(pointer: coarse)").matches ? 36 : 28;
+/** Within this share of the width from an edge a finger that scrubs moves what is shown, by so much a second. */
+const EDGE = 0.06;
+const EDGE_SPEED = 0.7;
+/** A mouse that rests so long, in milliseconds, is shown the picture of that time. */
+const REST_MS = 180;
+const PREVIEW_WIDTH = 240;
 const NAME_FROM = 420;
 
-/** @typedef {{name: string, recorded: import("/ui/recorded.js").Recorded}} Row */
-/** @typedef {{scrub: (t: number) => void, drop: (t: number) => void, scale: (scale: Scale) => void}} Hand */
+/** @typedef {{name: string, recorded: import("/ui/recorded.js").Recorded, preview: "main" | "sub", events: () => import("/ui/events.js").Event[]}} Row */
+/** @typedef {{scrub: (t: number) => void, drop: (t: number) => void, scale: (scale: import("/ui/scale.js").Scale) => void}} Hand */
 
 export class Strips {
-  /** @param {Scale} scale @param {Hand} hand */
+  /** @param {import("/ui/scale.js").Scale} scale @param {Hand} hand */
   constructor(scale, hand) {
     this.scale = scale;
     this.hand = hand;
@@ -25,7 +33,17 @@ export class Strips {
     /** @type {{from: number | null, to: number | null}} */
     this.marked = { from: null, to: null };
     this.canvas = h("canvas", {});
-    this.tip = h("div", { class: "strip-tip", hidden: true });
+    this.preview = h("img", {
+      alt: "",
+      hidden: true,
+      onload: () => this.placePreview(),
+      onerror: () => (this.preview.hidden = true),
+    });
+    this.words = h("div", {});
+    this.tip = h("div", { class: "strip-tip", hidden: true }, this.preview, this.words);
+    this.restTimer = 0;
+    this.pointed = 0;
+    this.draggedAt = 0;
     this.element = h(
       "div",
       { class: "strips", role: "slider", tabIndex: 0, "aria-label": S.timeline.strip, "aria-description": S.timeline.stripHelp },
@@ -41,7 +59,7 @@ export class Strips {
     on("pointermove", (e) => this.move(e));
     on("pointerup", (e) => this.up(e));
     on("pointercancel", (e) => this.up(e));
-    on("pointerleave", () => { this.tip.hidden = true; });
+    on("pointerleave", () => this.unpoint());
     this.element.addEventListener("wheel", (/** @type {WheelEvent} */ e) => this.wheel(e), { passive: false });
     this.resized = new ResizeObserver(() => this.draw());
     this.resized.observe(this.element);
@@ -68,7 +86,9 @@ export class Strips {
     this.element.setPointerCapture(e.pointerId);
     this.fingers.set(e.pointerId, this.xOf(e));
     this.isScrubbing = this.fingers.size === 1;
-    if (this.isScrubbing) this.hand.scrub(this.scale.time(this.xOf(e), this.width));
+    if (this.isScrubbing) {
+      this.hand.scrub(this.scale.time(this.xOf(e), this.width));
+    }
   }
 
   /** @param {PointerEvent} e */
@@ -114,11 +134,62 @@ export class Strips {
     const y = e.clientY - this.element.getBoundingClientRect().top;
     const row = this.rows[Math.floor((y - RULER) / ROW)];
     const gap = row?.recorded.gapAt(t);
-    const what = gap ? S.timeline.gap(S.timeline.causes[gap.cause] ?? gap.cause, gap.detail, clock(gap.startTime90k), clock(gap.endTime90k)) : dateTime(t);
-    this.tip.textContent = row ? `${row.name}: ${what}` : what;
+    const slack = (3 / this.width) * this.scale.length;
+    const event = row?.events().find((seen) => t >= seen.start - slack && t < seen.end + slack);
+    const what = gap
+      ? S.timeline.gap(S.timeline.causes[gap.cause] ?? gap.cause, gap.detail, clock(gap.startTime90k), clock(gap.endTime90k))
+      : event
+        ? `${dateTime(t)}, ${event.name}`
+        : dateTime(t);
+    this.words.textContent = row ? `${row.name}: ${what}` : what;
     this.tip.hidden = false;
-    const at = Math.max(0, Math.min(x + 12, this.width - this.tip.offsetWidth - 4));
+    this.pointed = x;
+    this.placeTip();
+    clearTimeout(this.restTimer);
+    this.preview.hidden = true;
+    const shown = row ?? this.rows[0];
+    if (!this.fingers.size && shown?.recorded.at(t)) {
+      this.restTimer = setTimeout(() => {
+        this.preview.src = url(`${streamPath(shown.recorded.uuid, shown.preview)}/snapshot.jpg`, {
+          time90k: Math.round(t),
+          width: PREVIEW_WIDTH,
+        });
+      }, REST_MS);
+    }
+  }
+
+  unpoint() {
+    clearTimeout(this.restTimer);
+    this.preview.hidden = true;
+    this.tip.hidden = true;
+  }
+
+  placePreview() {
+    if (this.tip.hidden || this.fingers.size) return;
+    this.preview.hidden = false;
+    this.placeTip();
+  }
+
+  placeTip() {
+    const wide = this.tip.offsetWidth;
+    const at = Math.max(0, Math.min(this.pointed - wide / 2, this.width - wide));
     this.tip.style.transform = `translateX(${at}px)`;
+  }
+
+  /** A finger at an edge goes on to what is beyond it; called with each frame of the display. */
+  atEdge() {
+    const now = performance.now();
+    const passed = Math.min(100, now - this.draggedAt) / 1000;
+    this.draggedAt = now;
+    if (!this.isScrubbing || this.fingers.size !== 1) return;
+    const x = [...this.fingers.values()][0];
+    const share = x / this.width;
+    const by = share < EDGE ? share - EDGE : share > 1 - EDGE ? share - (1 - EDGE) : 0;
+    if (by === 0) return;
+    const next = this.scale.moved(Math.max(-1, Math.min(1, by / EDGE)) * EDGE_SPEED * passed * this.scale.length);
+    if (next.start > now90k()) return;
+    this.hand.scale(next);
+    this.hand.scrub(this.scale.time(x, this.width));
   }
 
   draw() {
@@ -145,7 +216,9 @@ export class Strips {
       c.fillStyle = colour(mark.isMajor ? "ink" : "faint");
       c.fillText(mark.text, x + 4, RULER / 2);
     }
-    for (const [i, row] of this.rows.entries()) this.drawRow(c, colour, row, RULER + i * ROW);
+    for (const [i, row] of this.rows.entries()) {
+      this.drawRow(c, colour, row, RULER + i * ROW);
+    }
     this.drawMarks(c, colour, height);
     const now = scale.x(now90k(), width);
     if (now < width) {
@@ -177,8 +250,18 @@ export class Strips {
       c.fillRect(a, y + 3, Math.max(1, b - a), ROW - 6);
       c.globalAlpha = 1;
     };
-    for (const gap of row.recorded.gaps) bar(gap.startTime90k, gap.endTime90k, "gap", 0.85);
-    for (const piece of row.recorded.pieces) bar(piece.start, piece.end, "recorded", 0.25 + 0.75 * piece.share);
+    for (const gap of row.recorded.gaps) {
+      bar(gap.startTime90k, gap.endTime90k, "gap", 0.85);
+    }
+    for (const piece of row.recorded.pieces) {
+      bar(piece.start, piece.end, "recorded", 0.25 + 0.75 * piece.share);
+    }
+    for (const event of row.events()) {
+      const [a, b] = [Math.max(0, scale.x(event.start, width)), Math.min(width, scale.x(event.end, width))];
+      if (b < 0 || a > width || b < a) continue;
+      c.fillStyle = event.color && CSS.supports("color", event.color) ? event.color : colour("event");
+      c.fillRect(a, y + ROW - 9, Math.max(2, b - a), 5);
+    }
     if (width < NAME_FROM && this.rows.length === 1) return;
     c.fillStyle = colour("ink");
     const wide = c.measureText(row.name).width;

@@ -6,7 +6,7 @@ import { facts, stateWord } from "/ui/facts.js";
 import { trouble } from "/ui/form.js";
 import { bitRate, bytes, duration, share } from "/ui/format.js";
 import { may, now90k, watch } from "/ui/state.js";
-import { S } from "/ui/strings.js";
+import { S } from "/ui/strings-manage.js";
 import { date, dateTime, zoneAbbreviation, zoneName } from "/ui/time.js";
 
 const FIGURES_MS = 3000;
@@ -18,7 +18,13 @@ const ms = (us) => (us < 1000 ? `${us} µs` : `${(us / 1000).toFixed(1)} ms`);
 
 /** A figure in large type, with its name. @param {string} name @param {string} value @param {string} [hint] @param {boolean} [isBad] */
 const figure = (name, value, hint, isBad = false) =>
-  h("div", { class: isBad ? "figure bad" : "figure" }, h("dt", {}, name), h("dd", {}, value), hint && h("dd", { class: "hint" }, hint));
+  h(
+    "div",
+    { class: isBad ? "figure bad" : "figure" },
+    h("dt", {}, name),
+    h("dd", {}, value),
+    hint && h("dd", { class: "hint" }, hint),
+  );
 
 /** @param {HTMLElement} root */
 export function show(root) {
@@ -31,7 +37,13 @@ export function show(root) {
   const log = h("a", { class: "plain", href: "#log", hidden: true }, icon("log"), x.log);
   root.append(
     h("div", { class: "page-head" }, h("h1", {}, x.title), h("div", { class: "tools" }, log)),
-    wrong.element, figures, h("h2", {}, x.lately), cameras, appliance, h("h2", {}, x.recorder), rest,
+    wrong.element,
+    figures,
+    h("h2", {}, x.lately),
+    cameras,
+    appliance,
+    h("h2", {}, x.recorder),
+    rest,
     h("p", { class: "hint" }, h("a", { href: "/metrics" }, x.metrics), ` · `, h("a", { href: "/api/system" }, x.raw)),
   );
   let isEnded = false;
@@ -46,57 +58,121 @@ export function show(root) {
     const lost = streams.reduce((/** @type {number} */ sum, /** @type {any} */ s) => sum + (s.lostPackets ?? 0), 0);
     figures.replaceChildren(
       figure(x.recording, `${good.length} / ${wanted.length}`, x.streams(bitRate(rate)), good.length < wanted.length),
-      ...(process ? [figure(x.cpu, `${process.cpuPercent.toFixed(process.cpuPercent < 10 ? 1 : 0)} %`, load ? x.load(load.map((/** @type {number} */ l) => l.toFixed(2)).join(" · ")) : "")] : []),
+      ...(process
+        ? [
+            figure(
+              x.cpu,
+              `${process.cpuPercent.toFixed(process.cpuPercent < 10 ? 1 : 0)} %`,
+              load ? x.load(load.map((/** @type {number} */ l) => l.toFixed(2)).join(" · ")) : "",
+            ),
+          ]
+        : []),
       ...(process ? [figure(x.memory, bytes(process.residentBytes), x.memoryHint)] : []),
-      ...(loop ? [figure(x.longest, ms(loop.longestRecentTurnUs), x.longestEver(ms(loop.longestTurnUs)), loop.longestRecentTurnUs > LONG_TURN_US)] : []),
+      ...(loop
+        ? [
+            figure(
+              x.longest,
+              ms(loop.longestRecentTurnUs),
+              x.longestEver(ms(loop.longestTurnUs)),
+              loop.longestRecentTurnUs > LONG_TURN_US,
+            ),
+          ]
+        : []),
       figure(x.lost, lost.toLocaleString("en").replaceAll(",", " "), x.lostHint, lost > 0),
       ...(told.backlogBytes === undefined ? [] : [figure(x.waiting, bytes(told.backlogBytes), x.waitingHint)]),
     );
     cameras.replaceChildren(table(told.cameras));
     rest.replaceChildren(
-      h("article", { class: "card" }, facts([
-        [x.version, told.serverVersion],
-        [x.time, `${dateTime(now90k())} ${zoneAbbreviation(now90k())}`],
-        [x.zone, zoneName()],
-        [x.clock, told.clockTrusted ? x.clockSet : x.clockUnset],
-        [x.started, told.startTime90k ? dateTime(told.startTime90k) : null],
-        [x.uptime, told.startTime90k ? duration(told.now90k - told.startTime90k) : null],
-      ])),
-      ...(loop ? [h("article", { class: "card" }, facts([
-        [x.busy, duration(loop.busyUs * 0.09)],
-        [x.disk, loop.diskBackend === "io_uring" ? "io_uring" : loop.diskBackend],
-        [x.diskWaiting, x.most(loop.diskOperations, loop.diskOperationsMost)],
-        [x.uncommitted, told.uncommittedRecordings],
-        [x.logLost, told.logLinesDropped || null],
-      ]))] : []),
-      h("article", { class: "card" }, facts([
-        [x.viewers, told.viewers],
-        [x.connections, told.connections],
-        [x.refused, told.connectionsRefused || null],
-        [x.received, told.bytesReceived === undefined ? null : bytes(told.bytesReceived)],
-        [x.sent, told.bytesSent === undefined ? null : bytes(told.bytesSent)],
-      ])),
+      h(
+        "article",
+        { class: "card" },
+        facts([
+          [x.version, told.serverVersion],
+          [x.time, `${dateTime(now90k())} ${zoneAbbreviation(now90k())}`],
+          [x.zone, zoneName()],
+          [x.clock, told.clockTrusted ? x.clockSet : x.clockUnset],
+          [x.started, told.startTime90k ? dateTime(told.startTime90k) : null],
+          [x.uptime, told.startTime90k ? duration(told.now90k - told.startTime90k) : null],
+        ]),
+      ),
+      ...(loop
+        ? [
+            h(
+              "article",
+              { class: "card" },
+              facts([
+                [x.busy, duration(loop.busyUs * 0.09)],
+                [x.disk, loop.diskBackend === "io_uring" ? "io_uring" : loop.diskBackend],
+                [x.diskWaiting, x.most(loop.diskOperations, loop.diskOperationsMost)],
+                [x.uncommitted, told.uncommittedRecordings],
+                [x.logLost, told.logLinesDropped || null],
+              ]),
+            ),
+          ]
+        : []),
+      h(
+        "article",
+        { class: "card" },
+        facts([
+          [x.viewers, told.viewers],
+          [x.connections, told.connections],
+          [x.refused, told.connectionsRefused || null],
+          [x.received, told.bytesReceived === undefined ? null : bytes(told.bytesReceived)],
+          [x.sent, told.bytesSent === undefined ? null : bytes(told.bytesSent)],
+        ]),
+      ),
     );
   };
   /** @param {any[]} all */
   const table = (all) => {
-    const rows = all.flatMap((camera) => Object.entries(camera.streams).sort().map(([kind, /** @type {any} */ s], i) => {
-      const l = s.lately;
-      const word = s.recording ? stateWord(S.cameras.recording, "good") : s.record ? stateWord(S.cameras.notRecording, "bad") : stateWord(S.cameras.off, "calm");
-      return h("tr", {},
-        h("th", { scope: "row" }, i === 0 ? h("a", { href: `#timeline?cameras=${camera.uuid}` }, camera.shortName) : h("span", { class: "spoken" }, camera.shortName)),
-        h("td", {}, S.streams[kind] ?? kind),
-        h("td", {}, word),
-        h("td", { class: "number" }, s.bitsPerSecond ? bitRate(s.bitsPerSecond) : "–"),
-        h("td", { class: l && l.missingPercent > 1 ? "number worse" : "number" }, l ? share(l.missingPercent) : "–"),
-        h("td", { class: "number" }, l ? `${l.complete === false ? "≥ " : ""}${l.gaps}` : "–"),
-        h("td", { class: "number" }, l ? duration(l.missingDuration90k) : "–"),
-        h("td", { class: "number" }, l ? date(l.startTime90k) : "–"),
-        h("td", { class: "number" }, String(s.lostPackets ?? 0)));
-    }));
-    return h("table", {}, h("caption", { class: "spoken" }, x.lately),
-      h("thead", {}, h("tr", {}, [x.camera, x.stream, x.state, x.rate, x.missing, x.gaps, x.missingTime, x.since, x.lost].map((t, i) => h("th", { scope: "col", class: i > 2 ? "number" : null }, t)))),
-      h("tbody", {}, rows));
+    const rows = all.flatMap((camera) =>
+      Object.entries(camera.streams)
+        .sort()
+        .map(([kind, /** @type {any} */ s], i) => {
+          const l = s.lately;
+          const word = s.recording
+            ? stateWord(S.cameras.recording, "good")
+            : s.record
+              ? stateWord(S.cameras.notRecording, "bad")
+              : stateWord(S.cameras.off, "calm");
+          return h(
+            "tr",
+            {},
+            h(
+              "th",
+              { scope: "row" },
+              i === 0
+                ? h("a", { href: `#timeline?cameras=${camera.uuid}` }, camera.shortName)
+                : h("span", { class: "spoken" }, camera.shortName),
+            ),
+            h("td", {}, S.streams[kind] ?? kind),
+            h("td", {}, word),
+            h("td", { class: "number" }, s.bitsPerSecond ? bitRate(s.bitsPerSecond) : "–"),
+            h("td", { class: l && l.missingPercent > 1 ? "number worse" : "number" }, l ? share(l.missingPercent) : "–"),
+            h("td", { class: "number" }, l ? `${l.complete === false ? "≥ " : ""}${l.gaps}` : "–"),
+            h("td", { class: "number" }, l ? duration(l.missingDuration90k) : "–"),
+            h("td", { class: "number" }, l ? date(l.startTime90k) : "–"),
+            h("td", { class: "number" }, String(s.lostPackets ?? 0)),
+          );
+        }),
+    );
+    return h(
+      "table",
+      {},
+      h("caption", { class: "spoken" }, x.lately),
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          [x.camera, x.stream, x.state, x.rate, x.missing, x.gaps, x.missingTime, x.since, x.lost].map((t, i) =>
+            h("th", { scope: "col", class: i > 2 ? "number" : null }, t),
+          ),
+        ),
+      ),
+      h("tbody", {}, rows),
+    );
   };
   const load = async () => {
     if (document.hidden) return;

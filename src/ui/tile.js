@@ -32,15 +32,22 @@ export class Tile {
     this.headline = h("strong", {});
     this.detail = h("span", {});
     this.word = h("div", { class: "tile-word" }, this.headline, this.detail);
+    this.note = h("span", { class: "tile-note", hidden: true }, S.live.fallback);
     this.open = h("a", { class: "tile-open" });
     const full = button("full", S.live.fullScreen, () => this.fullScreen());
-    this.past = h("a", { class: "plain bare", title: S.live.recordings, "aria-label": S.live.recordings, href: `#timeline?cameras=${camera.uuid}` });
+    this.past = h("a", {
+      class: "plain bare",
+      title: S.live.recordings,
+      "aria-label": S.live.recordings,
+      href: `#timeline?cameras=${camera.uuid}`,
+    });
     this.past.append(button("timeline", "", () => {}).firstChild);
     this.element = h(
       "article",
       { class: "tile", "data-camera": camera.uuid, title: S.live.arrange },
       this.video,
       this.word,
+      this.note,
       this.open,
       h("div", { class: "tile-foot" }, this.name, this.delay, h("span", { class: "tile-tools" }, this.past, full)),
     );
@@ -52,7 +59,9 @@ export class Tile {
   kind() {
     const wanted = streamOf(this.camera, this.isLarge ? "main" : "sub");
     const other = wanted === "main" ? "sub" : "main";
-    if (wanted && this.unplayable.has(wanted) && this.camera.streams[other] && !this.unplayable.has(other)) return other;
+    if (wanted && this.unplayable.has(wanted) && this.camera.streams[other] && !this.unplayable.has(other)) {
+      return other;
+    }
     return wanted;
   }
 
@@ -90,7 +99,9 @@ export class Tile {
       if (state === "unsupported") {
         this.unplayable.set(kind, detail);
         // The player has ended; the other stream may do.
-        if (this.kind() !== kind) return queueMicrotask(() => this.isSeen && this.play());
+        if (this.kind() !== kind) {
+          return queueMicrotask(() => this.isSeen && this.play());
+        }
       }
       if (state !== "playing" || !this.word.hidden) this.show();
     });
@@ -145,6 +156,8 @@ export class Tile {
     say(this.headline, headline);
     say(this.detail, detail);
     this.word.hidden = headline === "" && detail === "";
+    const wanted = streamOf(this.camera, this.isLarge ? "main" : "sub");
+    this.note.hidden = !this.word.hidden || wanted === null || this.kind() === wanted;
     this.element.classList.toggle("away", headline !== "");
     this.element.classList.toggle("large", this.isLarge);
     this.open.href = this.isLarge ? "#live" : `#live?camera=${this.camera.uuid}`;

@@ -52,7 +52,13 @@ const dateOf = (t) => new Date(Math.floor(t / TICKS_PER_MS));
  */
 export function civil(t) {
   const options = /** @type {const} */ ({
-    hourCycle: "h23", year: "numeric", month: "numeric", day: "numeric", hour: "numeric", minute: "numeric", second: "numeric",
+    hourCycle: "h23",
+    year: "numeric",
+    month: "numeric",
+    day: "numeric",
+    hour: "numeric",
+    minute: "numeric",
+    second: "numeric",
   });
   const date = dateOf(t);
   /** @type {any} */
@@ -84,7 +90,9 @@ export function fromCivil(year, month, day, hour = 0, minute = 0, second = 0, ms
   // A day before and after a change both offsets are known.
   const before = as - offsetMs(as - 86400000);
   const after = as - offsetMs(as + 86400000);
-  if (before === after || before + offsetMs(before) === as) return before * TICKS_PER_MS;
+  if (before === after || before + offsetMs(before) === as) {
+    return before * TICKS_PER_MS;
+  }
   return (after + offsetMs(after) === as ? after : before) * TICKS_PER_MS;
 }
 
@@ -139,7 +147,9 @@ export const dateTime = (t) => `${format({ day: "numeric", month: "short", year:
 
 /** "EST", "MEZ", "UTC". @param {number} t */
 export const zoneAbbreviation = (t) =>
-  format({ timeZoneName: "short" }).formatToParts(dateOf(t)).find((p) => p.type === "timeZoneName")?.value ?? "";
+  format({ timeZoneName: "short" })
+    .formatToParts(dateOf(t))
+    .find((p) => p.type === "timeZoneName")?.value ?? "";
 
 /** "2026-11-23T14:05:09.120-05:00": a link's moment, good in every zone. @param {number} t */
 export function iso(t) {

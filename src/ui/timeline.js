@@ -1,13 +1,12 @@
 // The time line page: what was recorded, at any speed, of all chosen cameras in step.
 
 import { button, h, put, say } from "/ui/dom.js";
-import { openCalendar } from "/ui/calendar.js";
-import { openExport } from "/ui/export.js";
+import { Events } from "/ui/events.js";
 import { layOut } from "/ui/grid.js";
-import { empty } from "/ui/live.js";
+import { empty } from "/ui/empty.js";
 import { Pane } from "/ui/pane.js";
 import { Scale } from "/ui/scale.js";
-import { now90k, recorder, watch } from "/ui/state.js";
+import { now90k, recorder, streamOf, watch } from "/ui/state.js";
 import { S } from "/ui/strings.js";
 import { Strips } from "/ui/strips.js";
 import { DAY, HOUR, MINUTE, TICKS_PER_MS, TICKS_PER_SECOND, clock, iso, longDate, parse } from "/ui/time.js";
@@ -66,6 +65,7 @@ class Page {
       drop: (t) => this.drop(t),
       scale: (scale) => this.show(scale),
     });
+    this.events = new Events(() => this.strips.draw());
     this.build(root);
     this.unwatch = watch(() => this.camerasAre());
     this.onKey = (/** @type {KeyboardEvent} */ e) => this.key(e);
@@ -114,14 +114,34 @@ class Page {
         h(
           "div",
           { class: "transport" },
-          h("div", {}, button("back", t.frameBack, () => this.step(-1)), this.play, button("forward", t.frameForward, () => this.step(1)), this.speed),
+          h(
+            "div",
+            { class: "plays" },
+            button("back", t.frameBack, () => this.step(-1)),
+            this.play,
+            button("forward", t.frameForward, () => this.step(1)),
+            this.speed,
+          ),
           h("div", { class: "moment" }, h("div", {}, this.clock, this.date)),
-          h("div", {}, button("less", t.zoomOut, () => this.zoom(2)), button("more", t.zoomIn, () => this.zoom(0.5)),
-            span(t.spans.hour, HOUR), span(t.spans.day, DAY), span(t.spans.week, 7 * DAY),
-            h("button", { type: "button", class: "plain", onclick: () => this.now() }, t.now)),
-          h("div", {}, button("calendar", t.calendar, () => this.calendar()), button("in", t.markIn, () => this.mark("from")),
-            button("out", t.markOut, () => this.mark("to")), button("save", t.export, () => this.export()),
-            button("help", t.keys, () => keys())),
+          h(
+            "div",
+            { class: "spans" },
+            button("less", t.zoomOut, () => this.zoom(2)),
+            button("more", t.zoomIn, () => this.zoom(0.5)),
+            span(t.spans.hour, HOUR),
+            span(t.spans.day, DAY),
+            span(t.spans.week, 7 * DAY),
+            h("button", { type: "button", class: "plain", onclick: () => this.now() }, t.now),
+          ),
+          h(
+            "div",
+            { class: "acts" },
+            button("calendar", t.calendar, () => this.calendar()),
+            button("in", t.markIn, () => this.mark("from")),
+            button("out", t.markOut, () => this.mark("to")),
+            button("save", t.export, () => this.export()),
+            button("help", t.keys, () => keys()),
+          ),
         ),
         this.strips.element,
       ),
@@ -130,7 +150,9 @@ class Page {
 
   /** Takes the address in. @param {URLSearchParams} parameters */
   read(parameters) {
-    if (parameters.toString() === this.address.written && this.address.written !== "") return true;
+    if (parameters.toString() === this.address.written && this.address.written !== "") {
+      return true;
+    }
     const t = parse(parameters.get("t") ?? "");
     const span = Number(parameters.get("span")) * TICKS_PER_SECOND;
     const wanted = (parameters.get("cameras") ?? "").split(",").filter(Boolean);
@@ -168,7 +190,9 @@ class Page {
     if (key === this.known) return;
     this.known = key;
     this.nothing.hidden = all.length > 0;
-    if (!all.length && !this.nothing.hasChildNodes()) put(this.nothing, empty());
+    if (!all.length && !this.nothing.hasChildNodes()) {
+      put(this.nothing, empty());
+    }
     const here = [...this.panes.keys()].filter((uuid) => all.some((c) => c.uuid === uuid));
     this.choose(here.length ? here : all.slice(0, FIRST_CAMERAS).map((c) => c.uuid));
   }
@@ -187,15 +211,30 @@ class Page {
       this.panes.set(camera.uuid, pane);
       this.grid.append(pane.element);
     }
-    this.chips.replaceChildren(...this.cameras().map((camera) => {
-      const isOn = this.panes.has(camera.uuid);
-      const isFull = !isOn && this.panes.size >= MAX_CAMERAS;
-      return h("button", {
-        type: "button", class: "plain", "aria-pressed": String(isOn), disabled: isFull, onclick: () => this.toggle(camera.uuid),
-      }, camera.shortName);
-    }));
+    this.chips.replaceChildren(
+      ...this.cameras().map((camera) => {
+        const isOn = this.panes.has(camera.uuid);
+        const isFull = !isOn && this.panes.size >= MAX_CAMERAS;
+        return h(
+          "button",
+          {
+            type: "button",
+            class: "plain",
+            "aria-pressed": String(isOn),
+            disabled: isFull,
+            onclick: () => this.toggle(camera.uuid),
+          },
+          camera.shortName,
+        );
+      }),
+    );
     this.chips.hidden = this.cameras().length < 2;
-    this.strips.rows = [...this.panes.values()].map((p) => ({ name: p.camera.shortName, recorded: p.recorded }));
+    this.strips.rows = [...this.panes.values()].map((p) => ({
+      name: p.camera.shortName,
+      recorded: p.recorded,
+      preview: streamOf(p.camera, "sub") ?? p.kind,
+      events: () => this.events.list(p.camera.uuid),
+    }));
     this.askedAt = -Infinity;
     layOut(this.grid, this.panes.size, this.grid.clientHeight);
     this.strips.draw();
@@ -262,6 +301,13 @@ class Page {
     if (there.length) this.go(n > 0 ? Math.min(...there) : Math.max(...there));
   }
 
+  /** To the event before or after. @param {number} n */
+  leapToEvent(n) {
+    const starts = [...this.panes.keys()].flatMap((uuid) => this.events.list(uuid).map((e) => e.start));
+    const there = starts.filter((t) => (n > 0 ? t > this.t + TICKS_PER_SECOND : t < this.t - 2 * TICKS_PER_SECOND));
+    if (there.length) this.go(n > 0 ? Math.min(...there) : Math.max(...there));
+  }
+
   /** @param {boolean} isPlaying */
   setPlaying(isPlaying) {
     this.isPlaying = isPlaying;
@@ -281,7 +327,9 @@ class Page {
   mark(which) {
     const { marked } = this.strips;
     marked[which] = Math.round(this.t);
-    if (marked.from !== null && marked.to !== null && marked.from > marked.to) [marked.from, marked.to] = [marked.to, marked.from];
+    if (marked.from !== null && marked.to !== null && marked.from > marked.to) {
+      [marked.from, marked.to] = [marked.to, marked.from];
+    }
     this.strips.draw();
   }
 
@@ -290,16 +338,18 @@ class Page {
     const around = Math.min(MINUTE, scale.length / 4);
     const from = marked.from ?? Math.round(this.t - around / 2);
     const to = marked.to ?? Math.min(now90k(), Math.round(from + around));
-    openExport(this.cameras(), [...this.panes.keys()], from, to);
+    import("/ui/export.js").then(({ openExport }) => openExport(this.cameras(), [...this.panes.keys()], from, to));
   }
 
   calendar() {
-    openCalendar([...this.panes.values()].map((p) => ({ uuid: p.camera.uuid, kind: p.kind })), this.t, (start, end) => {
+    const streams = [...this.panes.values()].map((p) => ({ uuid: p.camera.uuid, kind: p.kind }));
+    const choose = (/** @type {number} */ start, /** @type {number} */ end) => {
       this.show(new Scale(start, end));
       // To the first that was recorded on that day, once that is known.
       this.go(start);
       this.wantsFirst = end;
-    });
+    };
+    import("/ui/calendar.js").then(({ openCalendar }) => openCalendar(streams, this.t, choose));
   }
 
   /** Moves time on, and shows it. */
@@ -308,13 +358,21 @@ class Page {
     const passed = Math.min(250, at - this.before);
     this.before = at;
     const panes = [...this.panes.values()];
-    if (this.isPlaying && !this.isScrubbing && panes.length && !panes.some((p) => p.lacks(this.t))) this.advance(passed, panes);
+    if (this.isPlaying && !this.isScrubbing && panes.length && !panes.some((p) => p.lacks(this.t))) {
+      this.advance(passed, panes);
+    }
     if (this.wantsFirst) this.findFirst(panes);
-    if (!this.isScrubbing) for (const pane of panes) pane.show(this.t, this.rate, this.isPlaying);
+    if (!this.isScrubbing) {
+      for (const pane of panes) pane.show(this.t, this.rate, this.isPlaying);
+    }
     if (at - this.askedAt > ASK_MS) {
       this.askedAt = at;
-      for (const pane of panes) pane.recorded.want(this.strips.scale.start, this.strips.scale.end);
+      for (const pane of panes) {
+        pane.recorded.want(this.strips.scale.start, this.strips.scale.end);
+      }
+      this.events.want(this.strips.scale.start, this.strips.scale.end);
     }
+    this.strips.atEdge();
     this.strips.t = this.t;
     this.strips.draw();
     say(this.clock, clock(this.t, this.strips.scale.length < 2 * MINUTE));
@@ -338,7 +396,9 @@ class Page {
     this.t = t;
     const { scale } = this.strips;
     // The strip turns a page when its end is reached.
-    if (t > scale.end - scale.length * 0.02) this.strips.scale = scale.moved(scale.length * 0.8);
+    if (t > scale.end - scale.length * 0.02) {
+      this.strips.scale = scale.moved(scale.length * 0.8);
+    }
   }
 
   /** @param {Pane[]} panes */
@@ -353,12 +413,15 @@ class Page {
   /** @param {KeyboardEvent} e */
   key(e) {
     const target = /** @type {HTMLElement} */ (e.target);
-    if (e.ctrlKey || e.metaKey || e.altKey || target.closest("input, select, textarea, dialog")) return;
+    if (e.ctrlKey || e.metaKey || e.altKey || target.closest("input, select, textarea, dialog")) {
+      return;
+    }
     const onButton = target.closest("button, a") !== null;
     const far = e.shiftKey ? MINUTE : 10 * TICKS_PER_SECOND;
     const onStrip = target === this.strips.element;
     const { length } = this.strips.scale;
-    const rate = (/** @type {number} */ by) => this.setRate(RATES[Math.max(0, Math.min(RATES.length - 1, RATES.indexOf(this.rate) + by))]);
+    const rate = (/** @type {number} */ by) =>
+      this.setRate(RATES[Math.max(0, Math.min(RATES.length - 1, RATES.indexOf(this.rate) + by))]);
     /** @type {Record<string, () => void>} */
     const acts = {
       ArrowLeft: () => this.go(this.t - (onStrip ? length / 100 : far)),
@@ -373,6 +436,8 @@ class Page {
       "-": () => this.zoom(2),
       "[": () => this.leap(-1),
       "]": () => this.leap(1),
+      "<": () => this.leapToEvent(-1),
+      ">": () => this.leapToEvent(1),
       i: () => this.mark("from"),
       o: () => this.mark("to"),
       e: () => this.export(),
@@ -390,9 +455,21 @@ class Page {
 
 /** What the keys do. */
 function keys() {
-  const dialog = h("dialog", { onclose: () => dialog.remove() },
-    h("div", { class: "dialog-head" }, h("h2", {}, S.timeline.keys), button("close", S.close, () => dialog.close())),
-    h("dl", { class: "keys" }, S.timeline.keyList.flatMap(([key, what]) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, what)])));
+  const dialog = h(
+    "dialog",
+    { onclose: () => dialog.remove() },
+    h(
+      "div",
+      { class: "dialog-head" },
+      h("h2", {}, S.timeline.keys),
+      button("close", S.close, () => dialog.close()),
+    ),
+    h(
+      "dl",
+      { class: "keys" },
+      S.timeline.keyList.flatMap(([key, what]) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, what)]),
+    ),
+  );
   document.body.append(dialog);
   dialog.showModal();
 }

@@ -9,7 +9,7 @@ import { check, field, tried, trouble } from "/ui/form.js";
 import { bitRate, bytes, days } from "/ui/format.js";
 import { may, now90k, recorder, refresh, watch } from "/ui/state.js";
 import { STEPS, stepsView } from "/ui/steps.js";
-import { S } from "/ui/strings.js";
+import { S } from "/ui/strings-manage.js";
 import { dateTime, zoneAbbreviation, zoneName } from "/ui/time.js";
 
 const FIGURES_MS = 4000;
@@ -47,7 +47,13 @@ export function show(root, parameters) {
 }
 
 /** @param {string | null} before @param {any} next */
-const ways = (before, next) => h("div", { class: "form-end spread" }, before && h("a", { class: "plain", href: `#welcome?step=${before}` }, S.welcome.back), next);
+const ways = (before, next) =>
+  h(
+    "div",
+    { class: "form-end spread" },
+    before && h("a", { class: "plain", href: `#welcome?step=${before}` }, S.welcome.back),
+    next,
+  );
 /** @param {string} hash @param {string} name */
 const on = (hash, name) => h("a", { class: "button", href: hash }, name);
 
@@ -56,19 +62,51 @@ function machine(root) {
   const x = S.welcome;
   const clock = h("div", { class: "card" });
   const disks = h("div", { class: "card" });
-  root.append(h("p", {}, x.machineLong), h("div", { class: "cards" }, clock, disks), ways(null, on("#welcome?step=cameras", x.next)));
+  root.append(
+    h("p", {}, x.machineLong),
+    h("div", { class: "cards" }, clock, disks),
+    ways(null, on("#welcome?step=cameras", x.next)),
+  );
   return watch(() => {
     const { state } = recorder;
     if (!state) return;
     clock.replaceChildren(
-      h("div", { class: "card-head" }, h("h2", {}, x.clock), state.clockTrusted ? stateWord(x.clockSet, "good") : stateWord(x.clockUnset, "bad")),
-      facts([[S.system.time, `${dateTime(now90k())} ${zoneAbbreviation(now90k())}`], [S.system.zone, zoneName()]]),
-      h("p", { class: "hint" }, state.clockTrusted ? x.zoneLong : S.clockUntrusted));
+      h(
+        "div",
+        { class: "card-head" },
+        h("h2", {}, x.clock),
+        state.clockTrusted ? stateWord(x.clockSet, "good") : stateWord(x.clockUnset, "bad"),
+      ),
+      facts([
+        [S.system.time, `${dateTime(now90k())} ${zoneAbbreviation(now90k())}`],
+        [S.system.zone, zoneName()],
+      ]),
+      h("p", { class: "hint" }, state.clockTrusted ? x.zoneLong : S.clockUntrusted),
+    );
     const dirs = state.sampleDirs;
     disks.replaceChildren(
-      h("div", { class: "card-head" }, h("h2", {}, x.disk), dirs.length && dirs.every((d) => d.ready) ? stateWord(x.diskReady, "good") : stateWord(x.diskMissing, "bad")),
-      ...dirs.map((d) => h("div", { class: "part" }, h("div", { class: "part-name" }, d.path), h("p", { class: d.ready ? "hint" : "reason" }, d.ready ? S.storage.free(bytes(d.freeBytes), bytes(d.totalBytes)) : S.diskTrouble(d.path, d.trouble ?? S.storage.states.away)))),
-      dirs.length ? "" : h("p", { class: "reason" }, x.noDisk));
+      h(
+        "div",
+        { class: "card-head" },
+        h("h2", {}, x.disk),
+        dirs.length && dirs.every((d) => d.ready) ? stateWord(x.diskReady, "good") : stateWord(x.diskMissing, "bad"),
+      ),
+      ...dirs.map((d) =>
+        h(
+          "div",
+          { class: "part" },
+          h("div", { class: "part-name" }, d.path),
+          h(
+            "p",
+            { class: d.ready ? "hint" : "reason" },
+            d.ready
+              ? S.storage.free(bytes(d.freeBytes), bytes(d.totalBytes))
+              : S.diskTrouble(d.path, d.trouble ?? S.storage.states.away),
+          ),
+        ),
+      ),
+      dirs.length ? "" : h("p", { class: "reason" }, x.noDisk),
+    );
   });
 }
 
@@ -82,13 +120,17 @@ function cameras(root) {
   let [username, password] = ["", ""];
   const anew = () => {
     form?.end();
-    form = cameraForm(null, { username, password, done: () => {
-      // The next camera mostly has the same.
-      username = /** @type {HTMLInputElement} */ (place.querySelector("[name=camera-user]"))?.value ?? "";
-      password = /** @type {HTMLInputElement} */ (place.querySelector("[name=camera-password]"))?.value ?? "";
-      anew();
-      place.scrollIntoView({ block: "nearest" });
-    } });
+    form = cameraForm(null, {
+      username,
+      password,
+      done: () => {
+        // The next camera mostly has the same.
+        username = /** @type {HTMLInputElement} */ (place.querySelector("[name=camera-user]"))?.value ?? "";
+        password = /** @type {HTMLInputElement} */ (place.querySelector("[name=camera-password]"))?.value ?? "";
+        anew();
+        place.scrollIntoView({ block: "nearest" });
+      },
+    });
     place.replaceChildren(h("h2", {}, (recorder.state?.cameras.length ?? 0) ? x.another : x.firstCamera), form.element);
   };
   root.append(h("p", {}, x.camerasLong), list, place, ways("machine", next));
@@ -102,12 +144,24 @@ function cameras(root) {
     next.textContent = all.length ? x.next : x.without;
     next.className = all.length ? "button" : "plain";
     list.hidden = all.length === 0;
-    list.replaceChildren(...all.map((c) => {
-      const kind = c.streams.sub ? "sub" : "main";
-      const image = h("img", { alt: "", src: url(`${streamPath(c.uuid, kind)}/snapshot.jpg`, { width: 160, at: Math.round(performance.now()) }), onerror: () => (image.hidden = true) });
-      const isGood = c.streams.main?.recording ?? c.streams.sub?.recording;
-      return h("li", {}, image, h("span", { class: "part-name" }, c.shortName), stateWord(isGood ? S.cameras.recording : x.starting, isGood ? "good" : "calm"));
-    }));
+    list.replaceChildren(
+      ...all.map((c) => {
+        const kind = c.streams.sub ? "sub" : "main";
+        const image = h("img", {
+          alt: "",
+          src: url(`${streamPath(c.uuid, kind)}/snapshot.jpg`, { width: 160, at: Math.round(performance.now()) }),
+          onerror: () => (image.hidden = true),
+        });
+        const isGood = c.streams.main?.recording ?? c.streams.sub?.recording;
+        return h(
+          "li",
+          {},
+          image,
+          h("span", { class: "part-name" }, c.shortName),
+          stateWord(isGood ? S.cameras.recording : x.starting, isGood ? "good" : "calm"),
+        );
+      }),
+    );
   });
   return () => {
     unwatch();
@@ -118,9 +172,20 @@ function cameras(root) {
 /** How much to keep, with what it comes to. @param {HTMLElement} root */
 function keep(root) {
   const x = S.welcome;
-  const radio = (/** @type {string} */ value) => h("input", { type: "radio", name: "keep", value, checked: value === "room", onchange: () => foretell() });
+  const radio = (/** @type {string} */ value) =>
+    h("input", { type: "radio", name: "keep", value, checked: value === "room", onchange: () => foretell() });
   const [room, limited] = [radio("room"), radio("days")];
-  const most = h("input", { type: "number", min: "1", step: "1", value: "30", inputMode: "numeric", oninput: () => { limited.checked = true; foretell(); } });
+  const most = h("input", {
+    type: "number",
+    min: "1",
+    step: "1",
+    value: "30",
+    inputMode: "numeric",
+    oninput: () => {
+      limited.checked = true;
+      foretell();
+    },
+  });
   const table = h("div", { class: "table-frame" });
   const told = h("p", { class: "forecast", role: "status" });
   const wrong = trouble();
@@ -137,17 +202,56 @@ function keep(root) {
     let unknown = 0;
     for (const disk of retained.disks) {
       const same = retained.streams.filter((/** @type {any} */ s) => s.sampleDirId === disk.id && s.record);
-      const kept = daysKept(same.map((/** @type {any} */ s) => ({ bytesPerDay: s.bytesPerDay, retainBytes: null, retainDays: wanted() })), disk.usableBytes);
+      const kept = daysKept(
+        same.map((/** @type {any} */ s) => ({ bytesPerDay: s.bytesPerDay, retainBytes: null, retainDays: wanted() })),
+        disk.usableBytes,
+      );
       same.forEach((/** @type {any} */ s, /** @type {number} */ i) => {
         if (kept[i] === null) unknown += 1;
         else least = Math.min(least, kept[i] ?? 0);
-        rows.push(h("tr", {}, h("th", { scope: "row" }, s.shortName), h("td", {}, S.streams[s.stream] ?? s.stream),
-          h("td", { class: "number" }, s.bitRate ? bitRate(s.bitRate) : "–"), h("td", { class: "number" }, s.bytesPerDay === null ? "–" : bytes(s.bytesPerDay)), h("td", { class: "number" }, kept[i] === null ? x.measuring : days(kept[i] ?? 0))));
+        rows.push(
+          h(
+            "tr",
+            {},
+            h("th", { scope: "row" }, s.shortName),
+            h("td", {}, S.streams[s.stream] ?? s.stream),
+            h("td", { class: "number" }, s.bitRate ? bitRate(s.bitRate) : "–"),
+            h("td", { class: "number" }, s.bytesPerDay === null ? "–" : bytes(s.bytesPerDay)),
+            h("td", { class: "number" }, kept[i] === null ? x.measuring : days(kept[i] ?? 0)),
+          ),
+        );
       });
     }
     table.hidden = rows.length === 0;
-    table.replaceChildren(h("table", {}, h("caption", { class: "spoken" }, x.titles.keep), h("thead", {}, h("tr", {}, [S.storage.camera, S.storage.stream, S.system.rate, S.storage.perDay, S.storage.willReach].map((t, i) => h("th", { scope: "col", class: i > 1 ? "number" : null }, t)))), h("tbody", {}, rows)));
-    say(told, rows.length === 0 ? x.nothingYet : least === Infinity ? x.measuringLong : wanted() !== null && least + 0.01 < (wanted() ?? 0) ? x.tooMuch(days(least)) : x.forecast(days(least), unknown));
+    table.replaceChildren(
+      h(
+        "table",
+        {},
+        h("caption", { class: "spoken" }, x.titles.keep),
+        h(
+          "thead",
+          {},
+          h(
+            "tr",
+            {},
+            [S.storage.camera, S.storage.stream, S.system.rate, S.storage.perDay, S.storage.willReach].map((t, i) =>
+              h("th", { scope: "col", class: i > 1 ? "number" : null }, t),
+            ),
+          ),
+        ),
+        h("tbody", {}, rows),
+      ),
+    );
+    say(
+      told,
+      rows.length === 0
+        ? x.nothingYet
+        : least === Infinity
+          ? x.measuringLong
+          : wanted() !== null && least + 0.01 < (wanted() ?? 0)
+            ? x.tooMuch(days(least))
+            : x.forecast(days(least), unknown),
+    );
   };
   const load = async () => {
     try {
@@ -158,19 +262,33 @@ function keep(root) {
       wrong.tell(/** @type {Error} */ (e).message);
     }
   };
-  finish.addEventListener("click", () => tried(finish, wrong.tell, async () => {
-    const { cameras: configs } = await get("/api/cameras/");
-    for (const camera of configs.filter((/** @type {any} */ c) => !c.inFile && !c.removed)) {
-      const streams = Object.fromEntries(Object.keys(camera.streams).map((k) => [k, { retainDays: wanted(), retainBytes: null }]));
-      await change("PATCH", `/api/cameras/${camera.uuid}/`, { camera: { streams } });
-    }
-    await refresh();
-    location.hash = "#live";
-  }));
+  finish.addEventListener("click", () =>
+    tried(finish, wrong.tell, async () => {
+      const { cameras: configs } = await get("/api/cameras/");
+      for (const camera of configs.filter((/** @type {any} */ c) => !c.inFile && !c.removed)) {
+        const streams = Object.fromEntries(
+          Object.keys(camera.streams).map((k) => [k, { retainDays: wanted(), retainBytes: null }]),
+        );
+        await change("PATCH", `/api/cameras/${camera.uuid}/`, { camera: { streams } });
+      }
+      await refresh();
+      location.hash = "#live";
+    }),
+  );
   root.append(
     h("p", {}, x.keepLong),
-    h("div", { class: "card" }, check(x.room, room, x.roomLong), check(x.limited, limited, x.limitedLong), h("div", { class: "inset" }, field(x.most, most)), told),
-    table, wrong.element, ways("cameras", finish));
+    h(
+      "div",
+      { class: "card" },
+      check(x.room, room, x.roomLong),
+      check(x.limited, limited, x.limitedLong),
+      h("div", { class: "inset" }, field(x.most, most)),
+      told,
+    ),
+    table,
+    wrong.element,
+    ways("cameras", finish),
+  );
   load();
   const timer = setInterval(load, FIGURES_MS);
   return () => {

@@ -4,10 +4,7 @@ import puppeteer from "puppeteer-core";
 import { existsSync } from "node:fs";
 import { PATIENCE_MS } from "./recorder.mjs";
 
-const PATHS = {
-  chrome: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  firefox: process.env.FIREFOX ?? "/usr/bin/firefox-esr",
-};
+const PATHS = { chrome: process.env.CHROMIUM ?? "/usr/bin/chromium", firefox: process.env.FIREFOX ?? "/usr/bin/firefox-esr" };
 
 /** @typedef {keyof typeof PATHS} Name */
 
@@ -57,7 +54,9 @@ export async function open(browser, { width = 1280, height = 800, touch = false,
   page.on("pageerror", (e) => complaints.push(String(e)));
   page.on("console", (m) => {
     // A browser itself tells of each refused request; what the page makes of it is tested elsewhere.
-    if (m.type() === "error" && !/Failed to load resource|WebSocket|can’t establish a connection/.test(m.text())) complaints.push(m.text());
+    if (m.type() === "error" && !/Failed to load resource|WebSocket|can’t establish a connection/.test(m.text())) {
+      complaints.push(m.text());
+    }
   });
   return { page, context, complaints };
 }

@@ -9,8 +9,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 export const TOP = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
-const BINARY =
-  process.env.MOONFIRE_NVR ?? join(process.env.CARGO_TARGET_DIR ?? join(TOP, "target"), "debug/moonfire-nvr");
+const BINARY = process.env.MOONFIRE_NVR ?? join(process.env.CARGO_TARGET_DIR ?? join(TOP, "target"), "debug/moonfire-nvr");
 
 /** How long anything may take on a busy machine, in milliseconds. */
 export const PATIENCE_MS = 60000;
@@ -157,7 +156,10 @@ export class Recorder {
     const { child, told } = this.running;
     await until("the recorder to answer", async () => {
       if (child.exitCode !== null) throw new Error(`the recorder ended: ${told()}`);
-      return fetch(`${this.url}/healthz`).then((r) => r.ok, () => false);
+      return fetch(`${this.url}/healthz`).then(
+        (r) => r.ok,
+        () => false,
+      );
     });
   }
 

@@ -17,10 +17,16 @@ const recorder = await Recorder.start();
 const browser = await launch("chrome");
 try {
   const cookies = await setUp(recorder, cameras);
-  await until("something to be recorded", async () => {
-    const state = await cookies.get("/api/");
-    return state.cameras.every((/** @type {any} */ c) => c.streams.main.totalDuration90k + c.streams.main.inProgressDuration90k > 40 * 90000);
-  }, 120000);
+  await until(
+    "something to be recorded",
+    async () => {
+      const state = await cookies.get("/api/");
+      return state.cameras.every(
+        (/** @type {any} */ c) => c.streams.main.totalDuration90k + c.streams.main.inProgressDuration90k > 40 * 90000,
+      );
+    },
+    120000,
+  );
   for (const [size, viewport] of Object.entries(SIZES)) {
     for (const dark of [true, false]) {
       const { page, context, complaints } = await open(browser, { ...viewport, dark });

@@ -85,12 +85,13 @@ async function go(page, url) {
 /** @typedef {{name: string, whole?: boolean, open: (page: import("puppeteer-core").Page, recorder: import("./recorder.mjs").Recorder, client: Client) => Promise<void>}} View */
 
 /** @param {string} hash @param {string} selector @param {(page: import("puppeteer-core").Page) => Promise<any>} [more] */
-const at = (hash, selector, more) => async (/** @type {any} */ page, /** @type {any} */ recorder, /** @type {Client} */ client) => {
-  await signIn(page, client);
-  await go(page, `${recorder.url}/#${hash}`);
-  await page.waitForSelector(selector);
-  await more?.(page);
-};
+const at =
+  (hash, selector, more) => async (/** @type {any} */ page, /** @type {any} */ recorder, /** @type {Client} */ client) => {
+    await signIn(page, client);
+    await go(page, `${recorder.url}/#${hash}`);
+    await page.waitForSelector(selector);
+    await more?.(page);
+  };
 
 /** @param {import("puppeteer-core").Page} page */
 const playing = (page) =>
@@ -98,7 +99,8 @@ const playing = (page) =>
     page.evaluate(() => {
       const all = [...document.querySelectorAll("video")].filter((v) => v.offsetParent);
       return all.length > 0 && all.every((v) => v.videoWidth > 0 && v.currentTime > 0);
-    }));
+    }),
+  );
 
 /** @param {import("puppeteer-core").Page} page @param {string} words */
 export const press = (page, words) =>
@@ -135,7 +137,10 @@ export const VIEWS = [
       const all = cameras.map((/** @type {any} */ c) => c.uuid).join();
       await at(`timeline?cameras=${all}&t=${t}&span=120`, ".pane")(page, recorder, client);
       await until("the pictures of that time", () =>
-        page.evaluate(() => [...document.querySelectorAll(".pane")].every((p) => (p.querySelector("video")?.readyState ?? 0) >= 2)));
+        page.evaluate(() =>
+          [...document.querySelectorAll(".pane")].every((p) => (p.querySelector("video")?.readyState ?? 0) >= 2),
+        ),
+      );
     },
   },
   { name: "cameras", whole: true, open: at("cameras", ".camera-card") },
