@@ -10,6 +10,8 @@ pub mod http;
 pub mod rtp;
 pub mod rtsp;
 
+pub mod onvif;
+
 pub mod recording;
 
 pub mod db;

@@ -46,6 +46,8 @@ targets! {
     index "fuzz/fuzz_targets/index.rs" None;
     http "fuzz/fuzz_targets/http.rs" None;
     mp4 "fuzz/fuzz_targets/mp4.rs" None;
+    discovery "fuzz/fuzz_targets/discovery.rs" Some("tests/fixtures/onvif/discovery");
+    soap "fuzz/fuzz_targets/soap.rs" Some("tests/fixtures/onvif/soap");
 }
 
 /// How many inputs of noise, and the longest.

@@ -1,4 +1,4 @@
-//! HTTP/1.1 (RFC 9110 and 9112) and WebSocket (RFC 6455), the server's side, without I/O: bytes and the
+//! HTTP/1.1 (RFC 9110 and 9112) and WebSocket (RFC 6455), the server's side (and a small client, [`client`]), without I/O: bytes and the
 //! time go in, requests come out; a response goes in, bytes come out.
 //!
 //! [`Connection`] owns what came on one socket until it is a whole [`Request`]. Everything else is
@@ -11,6 +11,7 @@
 //! readers could understand differently.
 
 mod body;
+pub mod client;
 pub mod connection;
 pub mod cookie;
 mod head;
@@ -21,6 +22,7 @@ pub mod response;
 pub mod websocket;
 
 pub use body::BODY_BYTES;
+pub use client::{ClientError, ClientRequest, ClientResponse, ResponseReader};
 pub use connection::{Connection, Step};
 pub use head::{HEAD_BYTES, HEADERS, TARGET_BYTES};
 pub use request::{Headers, Method, PathError, Request};

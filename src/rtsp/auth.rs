@@ -70,7 +70,7 @@ pub fn digest_response(d: &DigestInput<'_>) -> String {
 }
 
 /// Answers a server's challenges with a user's name and password.
-pub(super) struct Authenticator {
+pub(crate) struct Authenticator {
     username: String,
     password: Secret,
     seed: u64,
@@ -107,7 +107,7 @@ struct Digest {
 
 /// What a 401 meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Challenged {
+pub(crate) enum Challenged {
     /// It can be answered. `stale`: the server says that only the nonce was too old.
     Answerable { stale: bool },
     /// No challenge in it that we know how to answer.
@@ -115,7 +115,7 @@ pub(super) enum Challenged {
 }
 
 impl Authenticator {
-    pub(super) fn new(username: String, password: Secret, seed: u64) -> Authenticator {
+    pub(crate) fn new(username: String, password: Secret, seed: u64) -> Authenticator {
         Authenticator {
             username,
             password,
@@ -127,7 +127,7 @@ impl Authenticator {
 
     /// Takes the challenges of a 401: the first Digest that we know, else Basic (RFC 7616 section
     /// 3.7: the server lists them in the order it likes).
-    pub(super) fn challenged(&mut self, headers: &Headers) -> Challenged {
+    pub(crate) fn challenged(&mut self, headers: &Headers) -> Challenged {
         let offers: Vec<Offer> = headers
             .get_all("WWW-Authenticate")
             .flat_map(parse_offers)
@@ -160,7 +160,7 @@ impl Authenticator {
     }
 
     /// The `Authorization` for a request without a body. `None` before the first challenge.
-    pub(super) fn authorize(&mut self, method: &str, uri: &str) -> Option<String> {
+    pub(crate) fn authorize(&mut self, method: &str, uri: &str) -> Option<String> {
         match self.challenge.as_mut()? {
             Challenge::Basic => {
                 let plain = format!("{}:{}", self.username, self.password.0);

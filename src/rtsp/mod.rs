@@ -20,6 +20,7 @@ pub mod sdp;
 mod url;
 
 pub use auth::{Algorithm, DigestInput, KeptChallenge, digest_response};
+pub(crate) use auth::{Authenticator, Challenged};
 pub use client::{Client, FIRST_PACKET_LIMIT, STALL_LIMIT, STEP_LIMIT, TEARDOWN_LIMIT};
 pub use error::{Blame, Error, Method};
 pub use port::{

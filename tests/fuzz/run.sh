@@ -14,7 +14,7 @@ cd "$(dirname "$0")"
 seconds=${1:-60}
 [ "$#" -eq 0 ] || shift
 if [ "$#" -eq 0 ]; then
-    set -- rtp h264 rtsp sdp journal index http mp4
+    set -- rtp h264 rtsp sdp journal index http mp4 discovery soap
 fi
 command -v cargo-fuzz >/dev/null || {
     echo 'run.sh: cargo-fuzz is needed: cargo install cargo-fuzz' >&2
@@ -29,6 +29,7 @@ for target; do
     case $target in
         h264) seeds=(../fixtures/h264) ;;
         rtsp | sdp) seeds=(../../src/rtsp/tests/dialogues) ;;
+        discovery | soap) seeds=(../fixtures/onvif/"$target") ;;
     esac
     mkdir -p "corpus/$target"
     echo "== $target, $seconds s"
