@@ -314,7 +314,7 @@ mod tests {
             let open = self.open.contains(&name.as_str());
             let found = self.replies.iter().find(|(n, _)| *n == name);
             let (status, content) = match found {
-                _ if !open && !(shown && self.takes) => (400, fault("NotAuthorized")),
+                _ if !(open || shown && self.takes) => (400, fault("NotAuthorized")),
                 Some((_, reply)) => (200, format!("<{name}Response>{reply}</{name}Response>")),
                 None => (500, fault("ActionNotSupported")),
             };
