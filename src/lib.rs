@@ -18,6 +18,8 @@ pub mod db;
 pub mod decoder;
 pub mod mp4;
 
+pub mod appliance;
+
 pub mod nvr;
 
 pub mod reactor;

@@ -38,6 +38,7 @@ enum Command {
     Demo(command::demo::Demo),
     SimulateCamera(command::simulate_camera::SimulateCamera),
     Helper(command::helper::Helper),
+    Appliance(command::appliance::Appliance),
 }
 
 /// Where the configuration is.
@@ -79,6 +80,7 @@ fn main() -> ExitCode {
         Command::Ts(args) => command::ts::run(args),
         Command::Demo(args) => command::demo::run(args),
         Command::SimulateCamera(args) => command::simulate_camera::run(args),
+        Command::Appliance(args) => command::appliance::run(args),
         Command::Helper(args) => command::helper::run(args).map(|never| match never {}),
     };
     match result {

@@ -1,6 +1,7 @@
 //! What the command line can do: one file a command, each with its arguments and
 //! `run(args) -> Result<Exit, Failure>`.
 
+pub mod appliance;
 pub mod check;
 pub mod demo;
 pub mod export;

@@ -1,9 +1,9 @@
 //! From the file's text to a [`Config`], collecting all that is wrong with it.
 
+use super::reader::{Reader, Section, one_of};
 use super::*;
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::ops::Range;
 use std::str::FromStr;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -17,15 +17,12 @@ const MAX_PASSWORD_BYTES: u64 = 4096;
 /// The longest name of a camera, in characters.
 const MAX_NAME_CHARS: usize = 100;
 
-/// The most problems that are told at once.
-const MAX_PROBLEMS: usize = 20;
-
 /// Limits of `sync_interval`: below, a disk does little else; above, a power cut costs much.
 const SYNC_INTERVALS: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(100)..=Duration::from_secs(60);
 
 /// The keys of each section, for the check and for hints.
-const SECTIONS: [(&str, &[&str]); 5] = [
+pub(crate) const SECTIONS: [(&str, &[&str]); 5] = [
     (
         TOP,
         &[
@@ -102,79 +99,49 @@ pub(super) fn load(path: &Path) -> Result<Config, ConfigError> {
 }
 
 pub(super) fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
-    let mut reader = Reader {
-        text,
-        problems: Vec::new(),
-    };
+    let mut reader = Reader::new(text, &SECTIONS);
     let config = match DeTable::parse(text) {
-        // Its `Display` quotes the line, which may hold a password.
         Err(e) => {
-            reader.problem(e.span().unwrap_or(0..0), e.message().to_owned());
+            reader.syntax(&e);
             Config::default()
         }
-        Ok(root) => reader.config(&root),
+        Ok(root) => reader.config(&root, None),
     };
-    let mut problems = reader.problems;
+    let problems = reader.into_problems();
     if problems.is_empty() {
         return Ok(Config {
             file: Some(path.to_owned()),
             ..config
         });
     }
-    problems.sort_by_key(|p| p.at);
-    problems.truncate(MAX_PROBLEMS);
     Err(ConfigError {
         path: path.to_owned(),
         problems,
     })
 }
 
-type Value<'i> = Spanned<DeValue<'i>>;
-
 /// User and password.
 type Credentials = (String, String);
 
-/// A table, and which section of the file it is.
-struct Section<'a, 'i> {
-    kind: usize,
-    /// As messages call it.
-    name: String,
-    table: &'a DeTable<'i>,
-    span: Range<usize>,
-}
-
-impl<'a, 'i> Section<'a, 'i> {
-    fn get(&self, key: &str) -> Option<&'a Value<'i>> {
-        debug_assert!(SECTIONS[self.kind].1.contains(&key), "{key}");
-        self.table.get(key)
-    }
-}
-
-struct Reader<'t> {
-    text: &'t str,
-    problems: Vec<Problem>,
-}
-
 impl Reader<'_> {
-    fn problem(&mut self, span: Range<usize>, message: String) {
-        let at = Some(self.line_and_column(span.start));
-        self.problems.push(Problem { at, message });
-    }
-
-    /// Both from 1.
-    fn line_and_column(&self, offset: usize) -> (usize, usize) {
-        let before = self.text.get(..offset).unwrap_or(self.text);
-        let line_start = before.rfind('\n').map_or(0, |i| i + 1);
-        (
-            before.matches('\n').count() + 1,
-            before[line_start..].chars().count() + 1,
-        )
-    }
-
-    fn config(&mut self, root: &Spanned<DeTable>) -> Config {
+    /// With `defaults`, nothing has to be there, and what is wrong is told and left out: what is left is
+    /// a configuration that is valid in itself.
+    pub(crate) fn config(&mut self, root: &Spanned<DeTable>, defaults: Option<&Config>) -> Config {
         let top = self.section(0, TOP.into(), root.get_ref(), root.span());
-        let db_dir = self.required(&top, "db_dir", values::path);
-        let sample_dirs = self.sample_dirs(&top);
+        let (db_dir, mut sample_dirs) = match defaults {
+            Some(_) => (
+                self.optional(&top, "db_dir", values::path),
+                match top.get("sample_dirs") {
+                    Some(_) => self.sample_dirs(&top),
+                    None => Vec::new(),
+                },
+            ),
+            None => (
+                self.required(&top, "db_dir", values::path),
+                self.sample_dirs(&top),
+            ),
+        };
+        let db_dir = db_dir.or(defaults.map(|d| d.db_dir.clone()));
         if let (Some(db_dir), Some(value)) = (&db_dir, top.get("sample_dirs")) {
             if sample_dirs.contains(db_dir) {
                 self.problem(
@@ -184,7 +151,22 @@ impl Reader<'_> {
                 );
             }
         }
+        if let Some(defaults) = defaults {
+            sample_dirs.retain(|dir| Some(dir) != db_dir.as_ref());
+            if sample_dirs.is_empty() {
+                sample_dirs.clone_from(&defaults.sample_dirs);
+            }
+        }
         let cameras = self.cameras(&top, &sample_dirs);
+        let mut http = self.http(&top);
+        if let (Some(defaults), true) = (defaults, http.is_empty()) {
+            http.clone_from(&defaults.http);
+        }
+        let time_zone = self.optional(&top, "time_zone", time_zone);
+        let syslog = match (defaults, top.get("syslog")) {
+            (Some(defaults), None) => defaults.syslog.clone(),
+            _ => self.syslog(&top),
+        };
         Config {
             file: None,
             db_dir: db_dir.unwrap_or_default(),
@@ -194,146 +176,13 @@ impl Reader<'_> {
             sync_interval: self
                 .optional(&top, "sync_interval", sync_interval)
                 .unwrap_or(DEFAULT_SYNC_INTERVAL),
-            time_zone: self
-                .optional(&top, "time_zone", time_zone)
+            time_zone: time_zone
+                .or(defaults.map(|d| d.time_zone.clone()))
                 .unwrap_or_else(system_time_zone),
-            syslog: self.syslog(&top),
-            http: self.http(&top),
+            syslog,
+            http,
             sample_dirs,
             cameras,
-        }
-    }
-
-    /// Begins a section: tells of keys that it cannot have.
-    fn section<'a, 'i>(
-        &mut self,
-        kind: usize,
-        name: String,
-        table: &'a DeTable<'i>,
-        span: Range<usize>,
-    ) -> Section<'a, 'i> {
-        for key in table.keys() {
-            let word = key.get_ref().as_ref();
-            if !SECTIONS[kind].1.contains(&word) {
-                let hint = hint(kind, word);
-                self.problem(key.span(), format!("unknown key `{word}` in {name}{hint}"));
-            }
-        }
-        Section {
-            kind,
-            name,
-            table,
-            span,
-        }
-    }
-
-    /// The text of `key`, understood by `parse`; `None` if it isn't there or is wrong.
-    fn optional<T>(
-        &mut self,
-        section: &Section,
-        key: &str,
-        parse: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Option<T> {
-        let value = section.get(key)?;
-        self.value(key, value, parse)
-    }
-
-    fn value<T>(
-        &mut self,
-        key: &str,
-        value: &Value,
-        parse: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Option<T> {
-        let result = match value.get_ref().as_str() {
-            Some(text) => parse(text),
-            None => Err(not_a(value, "text in quotes")),
-        };
-        result
-            .map_err(|e| self.problem(value.span(), format!("`{key}`: {e}")))
-            .ok()
-    }
-
-    /// Like [`Self::optional`], and tells if it isn't there.
-    fn required<T>(
-        &mut self,
-        section: &Section,
-        key: &str,
-        parse: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Option<T> {
-        if section.get(key).is_none() {
-            self.missing(section, key);
-        }
-        self.optional(section, key, parse)
-    }
-
-    fn missing(&mut self, section: &Section, key: &str) {
-        self.problem(
-            section.span.clone(),
-            format!("`{key}` is missing in {}", section.name),
-        );
-    }
-
-    /// The texts of an array; other values in it are told and left out.
-    fn texts<T>(
-        &mut self,
-        section: &Section,
-        key: &str,
-        mut parse: impl FnMut(&str) -> Result<T, String>,
-    ) -> Vec<(T, Range<usize>)> {
-        let Some(value) = section.get(key) else {
-            return Vec::new();
-        };
-        let Some(array) = value.get_ref().as_array() else {
-            let message = not_a(value, "a list in brackets, as in [\"...\"]");
-            self.problem(value.span(), format!("`{key}`: {message}"));
-            return Vec::new();
-        };
-        let mut texts = Vec::new();
-        for item in array.iter() {
-            if let Some(text) = self.value(key, item, &mut parse) {
-                texts.push((text, item.span()));
-            }
-        }
-        texts
-    }
-
-    /// The tables of `[[key]]`.
-    fn tables<'a, 'i>(&mut self, top: &Section<'a, 'i>, key: &str) -> Vec<&'a Value<'i>> {
-        let Some(value) = top.get(key) else {
-            return Vec::new();
-        };
-        match value.get_ref() {
-            DeValue::Array(array) if array.iter().all(|v| v.get_ref().is_table()) => {
-                array.iter().collect()
-            }
-            _ => {
-                self.problem(
-                    value.span(),
-                    format!("write [[{key}]] with two brackets: there may be several"),
-                );
-                Vec::new()
-            }
-        }
-    }
-
-    /// The table of `[key]`.
-    fn table<'a, 'i>(
-        &mut self,
-        within: &Section<'a, 'i>,
-        key: &str,
-        kind: usize,
-        name: &str,
-    ) -> Option<Section<'a, 'i>> {
-        let value = within.get(key)?;
-        match value.get_ref() {
-            DeValue::Table(table) => Some(self.section(kind, name.to_owned(), table, value.span())),
-            _ => {
-                self.problem(
-                    value.span(),
-                    format!("write {name} as a section of its own"),
-                );
-                None
-            }
         }
     }
 
@@ -391,7 +240,10 @@ impl Reader<'_> {
             let names = self.texts(&section, "names", values::host_name);
             let proxies = self.texts(&section, "trusted_proxies", values::ip_address);
             let owner = self.boolean(&section, "owner_is_administrator");
-            let tls = self.tls(&section, listen.as_ref());
+            // What was to be encrypted is not served in the clear for a slip.
+            let Ok(tls) = self.tls(&section, listen.as_ref()) else {
+                continue;
+            };
             let Some(listen) = listen else { continue };
             if all.iter().any(|h| h.listen == listen) {
                 let message = format!("two [[http]] sections listen on {listen}; remove one");
@@ -403,7 +255,7 @@ impl Reader<'_> {
                 allow_unauthenticated: permissions.into_iter().map(|(p, _)| p).collect(),
                 names: names.into_iter().map(|(n, _)| n).collect(),
                 trusted_proxies: proxies.into_iter().map(|(p, _)| p).collect(),
-                owner_is_administrator: owner.unwrap_or(false),
+                owner_is_administrator: owner.unwrap_or(false) && is_unix,
                 tls,
                 ..HttpConfig::new(listen)
             });
@@ -416,24 +268,32 @@ impl Reader<'_> {
         all
     }
 
-    fn tls(&mut self, section: &Section, listen: Option<&Listen>) -> Option<TlsConfig> {
+    /// How it is encrypted, if at all; an error was told.
+    fn tls(&mut self, section: &Section, listen: Option<&Listen>) -> Result<Option<TlsConfig>, ()> {
         let wanted = self.boolean(section, "tls");
         let certificate = self.optional(section, "certificate", values::path);
         let key = self.optional(section, "key", values::path);
         let given = |key| section.get(key).is_some();
         let message = match (wanted, given("certificate"), given("key")) {
-            (None | Some(false), false, false) => return None,
+            (None | Some(false), false, false)
+                if section.get("tls").is_none() || wanted.is_some() =>
+            {
+                return Ok(None);
+            }
+            // It is neither, which was told.
+            (None, false, false) => return Err(()),
             _ if matches!(listen, Some(Listen::Unix(_))) => {
                 "nothing is encrypted on a UNIX socket; leave `tls`, `certificate` and `key` out"
             }
-            (Some(true), false, false) => return Some(TlsConfig::Own),
+            (Some(true), false, false) => return Ok(Some(TlsConfig::Own)),
             (Some(false), _, _) => {
                 "`tls = false`, and files for it; leave out `tls`, or `certificate` and `key`"
             }
             // What is wrong with a path was told.
             (_, true, true) => {
                 let files = certificate.zip(key);
-                return files.map(|(certificate, key)| TlsConfig::Files { certificate, key });
+                let files = files.map(|(certificate, key)| TlsConfig::Files { certificate, key });
+                return files.map(Some).ok_or(());
             }
             (_, true, false) => "`certificate` needs its `key`; name the file that it is in",
             (_, false, true) => {
@@ -442,7 +302,7 @@ impl Reader<'_> {
             }
         };
         self.problem(section.span.clone(), message.to_owned());
-        None
+        Err(())
     }
 
     fn cameras(&mut self, top: &Section, sample_dirs: &[PathBuf]) -> Vec<CameraConfig> {
@@ -468,7 +328,9 @@ impl Reader<'_> {
                 continue;
             }
             lines.insert(camera.name.clone(), line);
-            cameras.push(camera);
+            if camera.main.is_some() || camera.sub.is_some() {
+                cameras.push(camera);
+            }
         }
         cameras
     }
@@ -535,16 +397,6 @@ impl Reader<'_> {
         }
     }
 
-    /// A key that is true or false, if it is there.
-    fn boolean(&mut self, section: &Section, key: &str) -> Option<bool> {
-        let value = section.get(key)?;
-        if value.get_ref().as_bool().is_none() {
-            let message = not_a(value, "true or false, without quotes");
-            self.problem(value.span(), format!("`{key}`: {message}"));
-        }
-        value.get_ref().as_bool()
-    }
-
     fn stream(
         &mut self,
         section: &Section,
@@ -602,53 +454,6 @@ const LEVELS: [Severity; 6] = [
     Severity::Debug,
 ];
 
-/// What may have been meant by an unknown key.
-fn hint(kind: usize, word: &str) -> String {
-    let known = SECTIONS[kind].1;
-    if let Some(near) = nearest(word, known) {
-        return format!("; did you mean `{near}`?");
-    }
-    if let Some((home, _)) = SECTIONS.iter().find(|(_, keys)| keys.contains(&word)) {
-        return format!("; it belongs in {home}");
-    }
-    format!("; there are {}", known.join(", "))
-}
-
-/// The one of `known` that `word` is a likely slip of.
-fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
-    let word = word.to_lowercase().replace('-', "_");
-    known
-        .iter()
-        .map(|k| (strsim::damerau_levenshtein(&word, k), *k))
-        .filter(|(distance, k)| *distance <= 1 + k.len() / 5)
-        .min()
-        .map(|(_, k)| k)
-}
-
-/// The one of `all` whose word is `text`.
-fn one_of<T: Copy>(text: &str, all: &[T], word: impl Fn(T) -> &'static str) -> Result<T, String> {
-    if let Some(found) = all.iter().find(|t| word(**t) == text) {
-        return Ok(*found);
-    }
-    let words: Vec<String> = all.iter().map(|t| format!("\"{}\"", word(*t))).collect();
-    Err(format!(
-        "\"{text}\" is not known; write {}",
-        words.join(" or ")
-    ))
-}
-
-fn not_a(value: &Value, wanted: &str) -> String {
-    let found = match value.get_ref() {
-        DeValue::String(_) => "text",
-        DeValue::Integer(_) | DeValue::Float(_) => "a number",
-        DeValue::Boolean(_) => "true or false",
-        DeValue::Datetime(_) => "a date",
-        DeValue::Array(_) => "a list",
-        DeValue::Table(_) => "a section",
-    };
-    format!("this is {found}; write {wanted}")
-}
-
 /// What a camera may be known by. An error is a part of a sentence that ends with the mend.
 pub fn camera_name(text: &str) -> Result<String, String> {
     if text.is_empty() {
@@ -696,7 +501,7 @@ fn sync_interval(text: &str) -> Result<Duration, String> {
     }
 }
 
-fn time_zone(text: &str) -> Result<TimeZone, String> {
+pub(crate) fn time_zone(text: &str) -> Result<TimeZone, String> {
     TimeZone::get(text).map_err(|_| {
         let lower = text.to_lowercase();
         let near = jiff::tz::db()

@@ -7,14 +7,18 @@
 //! No password is ever shown: [`Secret`] prints as `***`, and no error quotes a line of the file.
 
 mod file;
-mod values;
+pub(crate) mod reader;
+mod render;
+pub(crate) mod values;
 
 #[cfg(test)]
 mod tests;
 
 pub use crate::access::Permission;
 pub use file::camera_name;
+pub(crate) use file::{SECTIONS, time_zone};
 use jiff::tz::TimeZone;
+pub use render::render;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};

@@ -16,7 +16,7 @@ const MAX_URL_BYTES: usize = 2048;
 const MAX_NAME_BYTES: usize = 255;
 
 /// A name that the page is asked for by, without a port.
-pub(super) fn host_name(text: &str) -> Result<String, String> {
+pub(crate) fn host_name(text: &str) -> Result<String, String> {
     let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
     match !text.is_empty() && text.len() <= MAX_NAME_BYTES && text.bytes().all(good) {
         true => Ok(text.to_ascii_lowercase()),
@@ -27,7 +27,7 @@ pub(super) fn host_name(text: &str) -> Result<String, String> {
 }
 
 /// An IP address.
-pub(super) fn ip_address(text: &str) -> Result<IpAddr, String> {
+pub(crate) fn ip_address(text: &str) -> Result<IpAddr, String> {
     text.parse()
         .map_err(|_| format!("{text:?} is no IP address: write it like \"192.0.2.7\""))
 }
@@ -56,7 +56,7 @@ fn number_and_unit(text: &str) -> Option<(f64, String)> {
 }
 
 /// "500 GB", in bytes; `None` if it is no size at all. At most 2^53, so that it is exact.
-fn size(text: &str) -> Option<u64> {
+pub(crate) fn size(text: &str) -> Option<u64> {
     let (number, unit) = number_and_unit(text)?;
     let (_, factor) = SIZE_UNITS.iter().find(|(name, _)| *name == unit)?;
     let bytes = (number * *factor as f64).round();

@@ -14,7 +14,7 @@ cd "$(dirname "$0")"
 seconds=${1:-60}
 [ "$#" -eq 0 ] || shift
 if [ "$#" -eq 0 ]; then
-    set -- rtp h264 rtsp sdp journal index http mp4 discovery soap
+    set -- rtp h264 rtsp sdp journal index http mp4 discovery soap boot_file
 fi
 command -v cargo-fuzz >/dev/null || {
     echo 'run.sh: cargo-fuzz is needed: cargo install cargo-fuzz' >&2
@@ -30,6 +30,7 @@ for target; do
         h264) seeds=(../fixtures/h264) ;;
         rtsp | sdp) seeds=(../../src/rtsp/tests/dialogues) ;;
         discovery | soap) seeds=(../fixtures/onvif/"$target") ;;
+        boot_file) seeds=(../../etc) ;;
     esac
     mkdir -p "corpus/$target"
     echo "== $target, $seconds s"

@@ -1,0 +1,44 @@
+//! `moonfire-nvr appliance`: what the machine does for itself where the recorder came as a card image.
+
+mod apply;
+
+use super::{Exit, Failure};
+use clap::Subcommand;
+use moonfire_nvr::appliance::Places;
+use std::path::PathBuf;
+
+/// What a machine does that was set up by the card image: bring its boot file into force, mount its
+/// disks, and what is needed to make updates for it.
+#[derive(clap::Args)]
+pub struct Appliance {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Apply(apply::Apply),
+}
+
+/// Where the machine's files are.
+#[derive(clap::Args)]
+struct PlacesArgs {
+    /// The root of the machine; another one than / is only written to, nothing is set.
+    #[arg(long, value_name = "FOLDER", default_value = "/")]
+    root: PathBuf,
+    /// The card's first partition, with the boot file, if not at /boot/firmware below the root.
+    #[arg(long, value_name = "FOLDER")]
+    boot: Option<PathBuf>,
+}
+
+impl PlacesArgs {
+    fn places(&self) -> Places {
+        Places::new(&self.root, self.boot.as_deref())
+    }
+}
+
+pub fn run(args: Appliance) -> Result<Exit, Failure> {
+    match args.command {
+        Command::Apply(args) => apply::run(&args),
+    }
+}
