@@ -28,6 +28,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Init(command::init::Init),
+    Config(command::config::Configure),
     Login(command::login::Login),
     Run(command::run::Run),
     Export(command::export::Export),
@@ -71,6 +72,7 @@ fn main() -> ExitCode {
     };
     let result = match cli.command {
         Command::Init(args) => command::init::run(args),
+        Command::Config(args) => command::config::run(args),
         Command::Login(args) => command::login::run(args),
         Command::Run(args) => command::run::run(args),
         Command::Export(args) => command::export::run(args),

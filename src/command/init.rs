@@ -53,7 +53,7 @@ pub fn init(config: &Config, say: &mut dyn FnMut(String)) -> Result<(), Failure>
 }
 
 /// Makes the folder for its owner only, within one that exists.
-fn make_sample_dir(dir: &Path) -> Result<bool, Failure> {
+pub(super) fn make_sample_dir(dir: &Path) -> Result<bool, Failure> {
     let fail = |error| Failure::Io {
         path: dir.to_owned(),
         error,

@@ -133,7 +133,7 @@ fn set_password(
 }
 
 /// What is kept of a password.
-fn hash(password: &str) -> Result<Secret, Failure> {
+pub(super) fn hash(password: &str) -> Result<Secret, Failure> {
     let mut salt = [0; SALT_BYTES];
     getrandom::fill(&mut salt)
         .map_err(|e| Failure::Failed(format!("the operating system has no random bytes: {e}")))?;

@@ -3,6 +3,7 @@
 
 pub mod appliance;
 pub mod check;
+pub mod config;
 pub mod demo;
 pub mod export;
 pub mod helper;
@@ -17,7 +18,7 @@ pub mod ts;
 pub mod upgrade;
 pub mod users;
 
-use moonfire_nvr::{config, db};
+use moonfire_nvr::db;
 use std::process::ExitCode;
 use uuid::Uuid;
 
@@ -49,7 +50,7 @@ impl From<Exit> for ExitCode {
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     #[error("{0}")]
-    Config(#[from] config::ConfigError),
+    Config(#[from] moonfire_nvr::config::ConfigError),
     #[error("{0}")]
     Database(#[from] db::Error),
     #[error("{}: {error}", path.display())]

@@ -146,7 +146,7 @@ impl Job {
                 .map(|()| Outcome::Done)
                 .map_err(disk_error),
             Job::SyncDir { dir } => dir.sync_names().map(|()| Outcome::Done).map_err(disk_error),
-            Job::Space { dir } => space(&dir).map(Outcome::Space).map_err(disk_error),
+            Job::Space { dir } => space(dir.file()).map(Outcome::Space).map_err(disk_error),
             Job::MakeResident { file, range } => {
                 let result = window::make_resident(&file, &range);
                 Ok(Outcome::Resident {
@@ -210,11 +210,12 @@ pub(super) fn read_full_at(file: &File, buf: &mut [u8], offset: u64) -> io::Resu
     Ok(read)
 }
 
-fn space(dir: &SampleDirectory) -> io::Result<Space> {
+/// The room on the file system of an open file or folder; also of a disk that is too large for 32 bits.
+pub fn space(file: &File) -> io::Result<Space> {
     let mut stat = std::mem::MaybeUninit::<libc::statvfs64>::uninit();
     // SAFETY: the descriptor is open, and the kernel fills the whole structure if it says 0.
     let stat = unsafe {
-        if libc::fstatvfs64(dir.file().as_raw_fd(), stat.as_mut_ptr()) != 0 {
+        if libc::fstatvfs64(file.as_raw_fd(), stat.as_mut_ptr()) != 0 {
             return Err(io::Error::last_os_error());
         }
         stat.assume_init()
