@@ -14,3 +14,6 @@ export function facts(pairs) {
 
 /** A word in a coloured field. @param {string} word @param {"good" | "bad" | "calm"} kind */
 export const stateWord = (word, kind) => h("span", { class: `state ${kind}` }, word);
+
+/** A table that can be moved sideways where it is wider than the screen, by keyboard too. @param {string} name @param {Node[]} children */
+export const tableFrame = (name, ...children) => h("div", { class: "table-frame", role: "region", tabIndex: 0, "aria-label": name }, ...children);

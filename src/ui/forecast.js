@@ -5,6 +5,21 @@
  * @typedef {{bytesPerDay: number | null, retainBytes: number | null, retainDays: number | null}} Wish
  */
 
+/**
+ * Fills in what a stream takes that has not recorded long enough to tell, from what it takes just now.
+ * @template {{uuid: string, stream: string, bitRate: number | null, bytesPerDay: number | null}} T
+ * @param {T[]} streams of `/api/retention`
+ * @param {any[]} cameras of `/api/system`
+ * @returns {T[]}
+ */
+export function withRates(streams, cameras) {
+  return streams.map((s) => {
+    if (s.bytesPerDay !== null) return s;
+    const now = cameras.find((c) => c.uuid === s.uuid)?.streams[s.stream]?.bitsPerSecond;
+    return now ? { ...s, bitRate: now, bytesPerDay: (now / 8) * 86400 } : s;
+  });
+}
+
 /** How many days a stream's own limits allow it. @param {Wish} wish */
 export function limitDays({ bytesPerDay, retainBytes, retainDays }) {
   const bytes = retainBytes === null || !bytesPerDay ? Infinity : retainBytes / bytesPerDay;

@@ -1,6 +1,7 @@
 // A table of what was recorded, with links to files: for those who like it plain.
 
 import { streamPath, url } from "/ui/api.js";
+import { tableFrame } from "/ui/facts.js";
 import { h, icon, say } from "/ui/dom.js";
 import { check, field, trouble } from "/ui/form.js";
 import { bitRate, bytes, duration } from "/ui/format.js";
@@ -90,7 +91,7 @@ export function show(root, parameters) {
     h("div", { class: "tools" }, check(x.subtitles, subtitles), check(x.trim, trim)),
     wrong.element,
     status,
-    h("div", { class: "table-frame" }, table),
+    tableFrame(x.title, table),
   );
   let turn = 0;
   let timer = 0;

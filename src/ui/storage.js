@@ -2,8 +2,8 @@
 
 import { change, get } from "/ui/api.js";
 import { h } from "/ui/dom.js";
-import { stateWord } from "/ui/facts.js";
-import { daysKept } from "/ui/forecast.js";
+import { stateWord, tableFrame } from "/ui/facts.js";
+import { daysKept, withRates } from "/ui/forecast.js";
 import { field, openDialog, tried, trouble } from "/ui/form.js";
 import { bytes, days } from "/ui/format.js";
 import { may, now90k, recorder, refresh, watch } from "/ui/state.js";
@@ -190,7 +190,7 @@ function changeRetention(uuid, all, rooms, done) {
 export function show(root) {
   const x = S.storage;
   const cards = h("div", { class: "cards wide" });
-  const kept = h("div", { class: "table-frame" });
+  const kept = tableFrame(x.whoHasWhat);
   const head = h("h2", { hidden: true }, x.whoHasWhat);
   const wrong = trouble();
   const extra = h("div", {});
@@ -201,8 +201,10 @@ export function show(root) {
   const load = async () => {
     if (!may("readCameraConfigs")) return simple();
     try {
-      const [{ disks }, retained, configs] = await Promise.all([get("/api/disks"), get("/api/retention"), get("/api/cameras/")]);
+      const asked = ["/api/disks", "/api/retention", "/api/cameras/", "/api/system"];
+      const [{ disks }, told, configs, system] = await Promise.all(asked.map((path) => get(path)));
       if (isEnded) return;
+      const retained = { ...told, streams: withRates(told.streams, system.cameras) };
       wrong.tell("");
       const inFile = new Set(configs.cameras.filter((/** @type {any} */ c) => c.inFile).map((/** @type {any} */ c) => c.uuid));
       cards.replaceChildren(
@@ -288,7 +290,7 @@ export function show(root) {
               {
                 type: "button",
                 class: "plain",
-                "aria-label": x.keepOf(s.shortName),
+                "aria-label": `${x.change}: ${s.shortName}`,
                 onclick: () => changeRetention(s.uuid, streams, disks, load),
               },
               x.change,

@@ -85,6 +85,8 @@ export class Strips {
     this.element.focus({ preventScroll: true });
     this.element.setPointerCapture(e.pointerId);
     this.fingers.set(e.pointerId, this.xOf(e));
+    // A second finger zooms: where the first one was is where the time line stays.
+    if (this.isScrubbing && this.fingers.size > 1) this.hand.drop(this.t);
     this.isScrubbing = this.fingers.size === 1;
     if (this.isScrubbing) {
       this.hand.scrub(this.scale.time(this.xOf(e), this.width));

@@ -2,7 +2,7 @@
 
 import { get } from "/ui/api.js";
 import { h, icon, say } from "/ui/dom.js";
-import { facts, stateWord } from "/ui/facts.js";
+import { facts, stateWord, tableFrame } from "/ui/facts.js";
 import { trouble } from "/ui/form.js";
 import { bitRate, bytes, duration, share } from "/ui/format.js";
 import { may, now90k, watch } from "/ui/state.js";
@@ -30,7 +30,7 @@ const figure = (name, value, hint, isBad = false) =>
 export function show(root) {
   const x = S.system;
   const figures = h("dl", { class: "figures-large" });
-  const cameras = h("div", { class: "table-frame" });
+  const cameras = tableFrame(x.lately);
   const rest = h("div", { class: "cards" });
   const appliance = h("div", {});
   const wrong = trouble();

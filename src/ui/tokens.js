@@ -1,6 +1,7 @@
 // API tokens: what programs show in place of a password.
 
 import { change, get } from "/ui/api.js";
+import { tableFrame } from "/ui/facts.js";
 import { h, icon } from "/ui/dom.js";
 import { check, confirmed, field, openDialog, tried, trouble } from "/ui/form.js";
 import { may, recorder } from "/ui/state.js";
@@ -153,9 +154,7 @@ export async function tokens(root, users) {
   );
   if (!rows.length) return;
   root.append(
-    h(
-      "div",
-      { class: "table-frame" },
+    tableFrame(x.title,
       h(
         "table",
         {},

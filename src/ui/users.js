@@ -2,7 +2,7 @@
 
 import { change, get } from "/ui/api.js";
 import { h, icon } from "/ui/dom.js";
-import { stateWord } from "/ui/facts.js";
+import { stateWord, tableFrame } from "/ui/facts.js";
 import { check, confirmed, field, openDialog, tried, trouble } from "/ui/form.js";
 import { may, recorder, refresh, watch } from "/ui/state.js";
 import { S } from "/ui/strings-manage.js";
@@ -170,7 +170,7 @@ export function show(root) {
   const x = S.users;
   const me = h("section", { class: "card me" });
   const cards = h("div", { class: "cards" });
-  const sessions = h("div", { class: "table-frame" });
+  const sessions = tableFrame(x.sessions);
   const sessionsHead = h("h2", {}, x.sessions);
   const programs = h("section", {});
   const wrong = trouble();

@@ -3,8 +3,8 @@
 import { change, get, streamPath, url } from "/ui/api.js";
 import { cameraForm } from "/ui/camera-form.js";
 import { h, say } from "/ui/dom.js";
-import { facts, stateWord } from "/ui/facts.js";
-import { daysKept } from "/ui/forecast.js";
+import { facts, stateWord, tableFrame } from "/ui/facts.js";
+import { daysKept, withRates } from "/ui/forecast.js";
 import { check, field, tried, trouble } from "/ui/form.js";
 import { bitRate, bytes, days } from "/ui/format.js";
 import { may, now90k, recorder, refresh, watch } from "/ui/state.js";
@@ -186,7 +186,7 @@ function keep(root) {
       foretell();
     },
   });
-  const table = h("div", { class: "table-frame" });
+  const table = tableFrame(x.titles.keep);
   const told = h("p", { class: "forecast", role: "status" });
   const wrong = trouble();
   const finish = h("button", { type: "button" }, x.finish);
@@ -255,7 +255,8 @@ function keep(root) {
   };
   const load = async () => {
     try {
-      retained = await get("/api/retention");
+      const [told, system] = await Promise.all([get("/api/retention"), get("/api/system")]);
+      retained = { ...told, streams: withRates(told.streams, system.cameras) };
       if (isEnded) return;
       foretell();
     } catch (e) {

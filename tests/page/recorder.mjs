@@ -97,7 +97,7 @@ export class Camera {
 
   async comeBack() {
     const args = ["simulate-camera", "--listen", this.address, "--name", this.name, "--scene", this.scene];
-    this.running = start([...args, "--username", CAMERA_USER, "--password", CAMERA_PASSWORD]);
+    this.running = start([...args, "--username", CAMERA_USER, "--password", CAMERA_PASSWORD], { TZ: "UTC" });
     const { child, told } = this.running;
     const lines = createInterface({ input: /** @type {import("node:stream").Readable} */ (child.stdout) });
     await new Promise((ok, bad) => {

@@ -2,6 +2,8 @@
 
 import { CAMERA_PASSWORD, CAMERA_USER, until } from "./recorder.mjs";
 
+/** @typedef {import("puppeteer-core").Page} Page */
+
 export const ADMINISTRATOR = { username: "admin", password: "correct horse battery" };
 
 /** Somebody who asks the recorder without a browser. */
@@ -68,23 +70,32 @@ export async function setUp(recorder, cameras) {
 
 /**
  * Signs the browser in with a client's session.
- * @param {import("puppeteer-core").Page} page @param {Client} client
+ * @param {Page} page @param {Client} client
  */
 export async function signIn(page, client) {
   const [name, value] = client.cookie.split("=");
   await page.browserContext().setCookie({ name, value, domain: new URL(client.url).hostname, path: "/" });
 }
 
-/** @param {import("puppeteer-core").Page} page @param {string} url */
+/** @param {Page} page @param {string} url */
 async function go(page, url) {
   // A change of what is behind the # alone loads nothing anew.
   await page.goto("about:blank");
   await page.goto(url);
 }
 
-/** @typedef {{name: string, whole?: boolean, open: (page: import("puppeteer-core").Page, recorder: import("./recorder.mjs").Recorder, client: Client) => Promise<void>}} View */
+/** @param {Page} page @param {string} words */
+export const press = (page, words) =>
+  page.evaluate((words) => {
+    const all = /** @type {HTMLElement[]} */ ([...document.querySelectorAll("button, a")]);
+    const found = all.find((b) => (b.getAttribute("aria-label") ?? b.textContent?.trim()) === words);
+    if (!found) throw new Error(`no button: ${words}`);
+    found.click();
+  }, words);
 
-/** @param {string} hash @param {string} selector @param {(page: import("puppeteer-core").Page) => Promise<any>} [more] */
+/** @typedef {{name: string, whole?: boolean, open: (page: Page, recorder: import("./recorder.mjs").Recorder, client: Client) => Promise<void>}} View */
+
+/** @param {string} hash @param {string} selector @param {(page: Page) => Promise<any>} [more] */
 const at =
   (hash, selector, more) => async (/** @type {any} */ page, /** @type {any} */ recorder, /** @type {Client} */ client) => {
     await signIn(page, client);
@@ -93,7 +104,7 @@ const at =
     await more?.(page);
   };
 
-/** @param {import("puppeteer-core").Page} page */
+/** @param {Page} page */
 const playing = (page) =>
   until("live pictures", () =>
     page.evaluate(() => {
@@ -102,14 +113,39 @@ const playing = (page) =>
     }),
   );
 
-/** @param {import("puppeteer-core").Page} page @param {string} words */
-export const press = (page, words) =>
-  page.evaluate((words) => {
-    const all = /** @type {HTMLElement[]} */ ([...document.querySelectorAll("button, a")]);
-    const found = all.find((b) => (b.getAttribute("aria-label") ?? b.textContent?.trim()) === words);
-    if (!found) throw new Error(`no button: ${words}`);
-    found.click();
-  }, words);
+/** The time line a while ago, and a button of it. @param {string} [button] */
+const timeline = (button) => async (/** @type {Page} */ page, /** @type {any} */ recorder, /** @type {Client} */ client) => {
+  const { cameras, now90k } = await client.get("/api/");
+  const t = new Date(now90k / 90 - 15000).toISOString();
+  const all = cameras.map((/** @type {any} */ c) => c.uuid).join();
+  await at(`timeline?cameras=${all}&t=${t}&span=120`, ".pane")(page, recorder, client);
+  await until("the pictures of that time", () =>
+    page.evaluate(() => [...document.querySelectorAll(".pane")].every((p) => (p.querySelector("video")?.readyState ?? 0) >= 2)),
+  );
+  if (!button) return;
+  await press(page, button);
+  await page.waitForSelector("dialog[open]");
+  await until("what the dialog asks for", () =>
+    page.evaluate(() => !/…/.test(document.querySelector("dialog [role=status]")?.textContent ?? "…")),
+  );
+};
+
+/** A page with a dialog. @param {string} hash @param {string} selector @param {string | RegExp} words of its button */
+const dialog = (hash, selector, words) =>
+  at(hash, selector, async (page) => {
+    const button = await until(`${words}`, () =>
+      page.evaluate(
+        (source) => {
+          const all = /** @type {HTMLElement[]} */ ([...document.querySelectorAll("main button")]);
+          const names = all.map((b) => b.getAttribute("aria-label") ?? b.textContent ?? "");
+          return names.find((n) => new RegExp(source).test(n)) ?? null;
+        },
+        words instanceof RegExp ? words.source : `^${words}$`,
+      ),
+    );
+    await press(page, button);
+    await page.waitForSelector("dialog[open]");
+  });
 
 /** @type {View[]} */
 export const VIEWS = [
@@ -129,23 +165,18 @@ export const VIEWS = [
       await at(`live?camera=${cameras[0].uuid}`, ".tile", playing)(page, recorder, client);
     },
   },
-  {
-    name: "timeline",
-    open: async (page, recorder, client) => {
-      const { cameras, now90k } = await client.get("/api/");
-      const t = new Date(now90k / 90 - 15000).toISOString();
-      const all = cameras.map((/** @type {any} */ c) => c.uuid).join();
-      await at(`timeline?cameras=${all}&t=${t}&span=120`, ".pane")(page, recorder, client);
-      await until("the pictures of that time", () =>
-        page.evaluate(() =>
-          [...document.querySelectorAll(".pane")].every((p) => (p.querySelector("video")?.readyState ?? 0) >= 2),
-        ),
-      );
-    },
-  },
+  { name: "timeline", open: timeline() },
+  { name: "calendar", open: timeline("Calendar") },
+  { name: "export", open: timeline("Export") },
   { name: "cameras", whole: true, open: at("cameras", ".camera-card") },
+  { name: "camera-add", open: dialog("cameras", ".camera-card", "Add a camera") },
+  { name: "camera-change", open: dialog("cameras", ".camera-card", /^Change /) },
+  { name: "camera-remove", open: dialog("cameras", ".camera-card", /^Remove /) },
   { name: "storage", whole: true, open: at("storage", ".disk-card") },
+  { name: "keep", open: dialog("storage", ".disk-card", /^Change: /) },
   { name: "users", whole: true, open: at("users", ".card") },
+  { name: "user-add", open: dialog("users", ".card", "Add a user") },
+  { name: "token-add", open: dialog("users", ".card", "New token") },
   { name: "system", whole: true, open: at("system", ".card") },
   { name: "log", open: at("log?level=info", ".log-lines li") },
   {
@@ -156,4 +187,6 @@ export const VIEWS = [
     },
   },
   { name: "welcome", whole: true, open: at("welcome", ".steps") },
+  { name: "welcome-cameras", whole: true, open: at("welcome?step=cameras", ".made li") },
+  { name: "welcome-keep", whole: true, open: at("welcome?step=keep", "tbody tr") },
 ];
