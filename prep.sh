@@ -10,7 +10,7 @@ BUILD_PACKAGES=(build-essential ca-certificates pkg-config)
 # The simulated camera's pictures; a headless build goes without.
 FFMPEG_PACKAGES=(libavcodec-dev libavformat-dev libavutil-dev libclang-dev libswscale-dev)
 TEST_PACKAGES=(
-    chromium chromium-driver curl ffmpeg gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-bad
+    chromium chromium-driver curl ffmpeg firefox-esr gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-bad
     gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-ugly gstreamer1.0-tools
     jq netcat-openbsd python3 python3-gi rsyslog shellcheck tmux
 )
@@ -28,8 +28,9 @@ Usage: ./prep.sh [-S] [--headless] COMMAND [ARGUMENT...]
 Commands:
   demo       build, then show it at work: two simulated cameras and the recorder, in one folder
              (arguments are handed on; `./prep.sh demo --help` lists them)
-  test       check formatting, lints, scripts and the headless build, and run all tests
-             (arguments are handed on to `cargo test`)
+  test       check formatting, lints, types, scripts and the headless build, and run all tests, those of
+             the page in Chromium and Firefox last (arguments are handed on to `cargo test`; with
+             any, the browsers are left alone)
   build      build target/release/moonfire-nvr
   install    build, and install for this machine: /usr/local/bin/moonfire-nvr, a user and group
              moonfire-nvr, the folders /var/lib/moonfire-nvr/{db,sample}, /etc/moonfire-nvr.toml if
@@ -112,6 +113,13 @@ need_lint_tools() {
     fi
 }
 
+# Node and npm run the page's tests; any of the last years' will do, wherever it is from.
+need_node() {
+    if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
+        need_packages nodejs npm
+    fi
+}
+
 # ---- commands ----
 
 features=()
@@ -158,22 +166,36 @@ part_if_there() {
     fi
 }
 
+# What the page's tests need from npm goes under tests/page/ and nowhere else.
+page_packages() {
+    (cd tests/page && npm ci --ignore-scripts)
+}
+
+page_tests() {
+    MOONFIRE_NVR="${CARGO_TARGET_DIR:-$PWD/target}/debug/moonfire-nvr" node --test --test-concurrency=1 tests/page/*.test.mjs
+}
+
 test_all() {
     local scripts=() file
     need_packages "${BUILD_PACKAGES[@]}" "${FFMPEG_PACKAGES[@]}" "${TEST_PACKAGES[@]}"
     need_rust
     need_lint_tools
+    need_node
     # Scripts are known by their first line; what is built is left alone.
     while read -r file; do
         case $(head -n 1 "$file") in
             '#!/bin/bash'* | '#!/bin/sh'*) scripts+=("$file") ;;
         esac
-    done < <(grep -rlI --exclude-dir=target --exclude-dir=.git '^#!/bin/' .)
+    done < <(grep -rlI --exclude-dir=target --exclude-dir=.git --exclude-dir=node_modules '^#!/bin/' .)
     part 'scripts' shellcheck "${scripts[@]}"
     part_if_there fmt 'formatting' cargo fmt --check
     part_if_there clippy 'lints' cargo clippy --locked --all-targets -- -D warnings
     part 'headless build' cargo check --locked --no-default-features
+    part 'packages for the page' page_packages
+    part 'page' tests/page/check.sh
     part 'tests' cargo test --locked --no-fail-fast "$@"
+    # Who asks for some of the tests only asks for none of these.
+    [ "$#" -gt 0 ] || part 'page in browsers' page_tests
     say 'Results'
     printf '%s\n' "${results[@]}"
     [ -z "$failed" ] || exit 1

@@ -16,4 +16,5 @@ export function facts(pairs) {
 export const stateWord = (word, kind) => h("span", { class: `state ${kind}` }, word);
 
 /** A table that can be moved sideways where it is wider than the screen, by keyboard too. @param {string} name @param {Node[]} children */
-export const tableFrame = (name, ...children) => h("div", { class: "table-frame", role: "region", tabIndex: 0, "aria-label": name }, ...children);
+export const tableFrame = (name, ...children) =>
+  h("div", { class: "table-frame", role: "region", tabIndex: 0, "aria-label": name }, ...children);

@@ -154,7 +154,8 @@ export async function tokens(root, users) {
   );
   if (!rows.length) return;
   root.append(
-    tableFrame(x.title,
+    tableFrame(
+      x.title,
       h(
         "table",
         {},
