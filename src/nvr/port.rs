@@ -311,21 +311,43 @@ pub enum SocketError {
     Other(String),
 }
 
-/// Buckets of [`ReactorStats::turns`]: the last one takes all from 2^22 us (4.2 s) up.
+/// Buckets of [`Turns`]: the last one takes all from 2^22 us (4.2 s) up.
 pub const TURN_BUCKETS: usize = 24;
+
+/// Turns of the loop by how long they took.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Turns {
+    /// Bucket 0 counts those below 1 us, bucket `n` those from 2^(n-1) us to below 2^n us.
+    pub counts: [u64; TURN_BUCKETS],
+    /// All turns together.
+    pub sum: Duration,
+    /// The longest since the start.
+    pub longest: Duration,
+    /// The longest since the report before this one.
+    pub longest_recent: Duration,
+}
+
+impl Turns {
+    /// Counts a turn.
+    pub fn count(&mut self, took: Duration) {
+        let us = took.as_micros();
+        let bucket = ((u128::BITS - us.leading_zeros()) as usize).min(TURN_BUCKETS - 1);
+        self.counts[bucket] += 1;
+        self.sum += took;
+        self.longest = self.longest.max(took);
+        self.longest_recent = self.longest_recent.max(took);
+    }
+}
 
 /// How the reactor fares: counters since the program started, and some states of now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReactorStats {
-    /// Turns of the loop by how long they kept it busy, waiting not counted: bucket 0 counts those
-    /// below 1 us, bucket `n` those from 2^(n-1) us to below 2^n us.
-    pub turns: [u64; TURN_BUCKETS],
-    /// How long all turns together kept it busy.
-    pub busy: Duration,
-    /// The longest turn since the start.
-    pub longest_turn: Duration,
-    /// The longest turn since the report before this one.
-    pub longest_recent_turn: Duration,
+    /// How long the turns kept the loop busy, waiting for events not counted.
+    pub turns: Turns,
+    /// The loop's own processor time of them (at most: that of turns below a millisecond is taken for as long
+    /// as they lasted). A turn that lasted longer than this waited: for a processor that others kept busy,
+    /// or in the kernel.
+    pub turns_cpu: Turns,
     pub bytes_received: u64,
     pub bytes_sent: u64,
     /// Sockets that are open now, and HTTP connections turned away because there were too many.

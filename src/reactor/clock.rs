@@ -1,9 +1,10 @@
 //! The only place in the daemon that asks the operating system for the time.
 
 use crate::time::{Monotonic, Now, TICKS_PER_SECOND, Wall90k};
+use nix::time::{ClockId, clock_gettime};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Both clocks.
+/// The steady clock, that of the wall, and the thread's own.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
     start: Instant,
@@ -26,6 +27,12 @@ impl Clock {
             monotonic: self.monotonic(),
             wall: wall(SystemTime::now()),
         }
+    }
+
+    /// Processor time that this thread has taken, in the kernel too. It stands still while the thread waits
+    /// for the processor or for anything else.
+    pub(super) fn thread_cpu(&self) -> Duration {
+        clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
     }
 }
 
@@ -59,6 +66,19 @@ mod tests {
         // 2040, when 32 bits of seconds have run out.
         let late = UNIX_EPOCH + Duration::from_secs(2_208_988_800);
         assert_eq!(wall(late).unix_secs(), 2_208_988_800);
+    }
+
+    #[test]
+    fn a_threads_own_time_stands_still_while_it_waits() {
+        let clock = Clock::new();
+        let (began, cpu) = (clock.monotonic(), clock.thread_cpu());
+        std::thread::park_timeout(Duration::from_millis(20));
+        let waited = clock.thread_cpu() - cpu;
+        assert!(waited < clock.monotonic().since(began), "{waited:?}");
+        let before = clock.thread_cpu();
+        while clock.thread_cpu() - before < Duration::from_millis(1) {
+            std::hint::spin_loop();
+        }
     }
 
     #[test]

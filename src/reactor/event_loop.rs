@@ -17,7 +17,7 @@ use super::service_manager::ServiceManager;
 use super::signals::{Asked, Signals};
 use super::sockets::listeners::{Incoming, Listeners, Notice, Taken};
 use super::sockets::{Bulk, Origin, Reading, Sockets};
-use super::stats::{SLOW_TURN, SlowTurns, Turns};
+use super::stats::{MEASURED_TURN, SLOW_TURN, SlowTurns, Took, Turns};
 use super::stuck::{Watch, Worry};
 use super::syslog::Log;
 use super::tls::{self, Security};
@@ -235,7 +235,7 @@ impl<C: Core> EventLoop<C> {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) => return Err(e),
         }
-        let began = self.clock.monotonic();
+        let (began, cpu) = (self.clock.monotonic(), self.clock.thread_cpu());
         self.take_note(began);
         self.answers();
         self.ticks();
@@ -245,7 +245,7 @@ impl<C: Core> EventLoop<C> {
         self.send();
         self.read_cold();
         self.disk.flush();
-        self.measure(began);
+        self.measure(began, cpu);
         Ok(())
     }
 
@@ -656,7 +656,8 @@ impl<C: Core> EventLoop<C> {
         self.core
             .handle(self.clock.now(), Event::Stats(&self.stats));
         self.act();
-        self.stats.longest_recent_turn = Duration::ZERO;
+        self.stats.turns.longest_recent = Duration::ZERO;
+        self.stats.turns_cpu.longest_recent = Duration::ZERO;
     }
 
     /// Sends what is queued, and tells the core what came of it.
@@ -669,14 +670,21 @@ impl<C: Core> EventLoop<C> {
         }
     }
 
-    fn measure(&mut self, began: Monotonic) {
+    fn measure(&mut self, began: Monotonic, cpu: Duration) {
         let now = self.clock.monotonic();
-        let slow = self.turns.count(&mut self.stats, now, now.since(began));
+        let wall = now.since(began);
+        let cpu = match wall > MEASURED_TURN {
+            true => self.clock.thread_cpu().saturating_sub(cpu).min(wall),
+            false => wall,
+        };
+        let slow = self.turns.count(&mut self.stats, now, Took { wall, cpu });
         if let Some(SlowTurns { count, longest }) = slow {
             let message = format!(
-                "{count} turns of the event loop took longer than {} ms, up to {} ms",
+                "{count} turns of the event loop took longer than {} ms, up to {} ms, of which {} ms were \
+                 its own work and the rest was waiting",
                 SLOW_TURN.as_millis(),
-                longest.as_millis()
+                longest.wall.as_millis(),
+                longest.cpu.as_millis(),
             );
             self.say(Severity::Warning, "slow-turn", message);
         }

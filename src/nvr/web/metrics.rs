@@ -3,7 +3,7 @@
 //! Made of a [`Status`] each time it is asked for; nothing is counted here. Times are in seconds, as the
 //! format wants it.
 
-use crate::nvr::port::ReactorStats;
+use crate::nvr::port::{ReactorStats, Turns};
 use crate::nvr::status::{DirStatus, Status, StreamStatus};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, text};
@@ -196,32 +196,25 @@ impl Snapshot {
 }
 
 fn reactor(w: &mut Metrics<'_, '_>, r: &ReactorStats) -> fmt::Result {
-    let mut sum = 0;
-    let buckets: Vec<(f64, u64)> = r
-        .turns
-        .iter()
-        .enumerate()
-        .map(|(n, &count)| {
-            sum += count;
-            match n + 1 < r.turns.len() {
-                // Bucket n ends at 2^n us.
-                true => ((1u64 << n) as f64 / 1e6, count),
-                false => (f64::MAX, count),
-            }
-        })
-        .collect();
-    let mut e = w.0.encode_descriptor(
+    w.turns(
         "loop_turn_seconds",
         "How long the turns of the event loop kept it busy",
-        None,
-        MetricType::Histogram,
+        &r.turns,
     )?;
-    let none: Option<&Exemplars> = None;
-    e.encode_histogram(r.busy.as_secs_f64(), sum, &buckets, none)?;
+    w.turns(
+        "loop_turn_cpu_seconds",
+        "The loop's own processor time of them, without waiting for a processor; below 1 ms how long they took",
+        &r.turns_cpu,
+    )?;
     w.seconds(
         "loop_longest_turn_seconds",
         "The longest turn so far",
-        r.longest_turn,
+        r.turns.longest,
+    )?;
+    w.seconds(
+        "loop_longest_turn_cpu_seconds",
+        "The most processor time of a turn so far",
+        r.turns_cpu.longest,
     )?;
     w.gauge(
         "process_resident_memory_bytes",
@@ -297,6 +290,28 @@ impl Metrics<'_, '_> {
                 .encode_descriptor(name, help, None, MetricType::Counter)?,
             is_counter: true,
         })
+    }
+
+    fn turns(&mut self, name: &str, help: &str, turns: &Turns) -> fmt::Result {
+        let mut sum = 0;
+        let buckets: Vec<(f64, u64)> = turns
+            .counts
+            .iter()
+            .enumerate()
+            .map(|(n, &count)| {
+                sum += count;
+                match n + 1 < turns.counts.len() {
+                    // Bucket n ends at 2^n us.
+                    true => ((1u64 << n) as f64 / 1e6, count),
+                    false => (f64::MAX, count),
+                }
+            })
+            .collect();
+        let mut e = self
+            .0
+            .encode_descriptor(name, help, None, MetricType::Histogram)?;
+        let none: Option<&Exemplars> = None;
+        e.encode_histogram(turns.sum.as_secs_f64(), sum, &buckets, none)
     }
 
     fn seconds(&mut self, name: &str, help: &str, value: Duration) -> fmt::Result {

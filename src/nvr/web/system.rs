@@ -191,9 +191,11 @@ impl System {
         });
         all["load"] = json!(process.load_hundredths.map(|l| f64::from(l) / 100.0));
         all["loop"] = json!({
-            "longestTurnUs": r.longest_turn.as_micros() as u64,
-            "longestRecentTurnUs": r.longest_recent_turn.as_micros() as u64,
-            "busyUs": r.busy.as_micros() as u64,
+            "longestTurnUs": r.turns.longest.as_micros() as u64,
+            "longestTurnCpuUs": r.turns_cpu.longest.as_micros() as u64,
+            "longestRecentTurnUs": r.turns.longest_recent.as_micros() as u64,
+            "longestRecentTurnCpuUs": r.turns_cpu.longest_recent.as_micros() as u64,
+            "busyUs": r.turns.sum.as_micros() as u64,
             "diskBackend": r.disk_backend,
             "diskOperations": r.disk_operations,
             "diskOperationsMost": r.disk_operations_most,

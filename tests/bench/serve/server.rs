@@ -84,24 +84,38 @@ impl Server {
         }
     }
 
+    /// How long the turns of the loop were up to now.
     pub fn turns(&self) -> Turns {
+        // The loop tells its figures every ten seconds: those that come next have all of before.
+        let (started, before) = (Instant::now(), self.told_turns());
+        loop {
+            let told = self.told_turns();
+            if told.count() > before.count() {
+                return told;
+            }
+            assert!(started.elapsed() < Duration::from_secs(30));
+            std::thread::park_timeout(Duration::from_millis(100));
+        }
+    }
+
+    fn told_turns(&self) -> Turns {
         let told = Client::connect(self.port).text("/metrics");
-        let value = |line: &str| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap();
-        let longest = told
-            .lines()
-            .find(|l| l.starts_with("moonfire_nvr_loop_longest_turn_seconds "));
-        let bucket = |line: &str| {
-            let (_, rest) = line.split_once("le=\"")?;
-            let (end, _) = rest.split_once('"')?;
-            Some((end.parse().unwrap_or(f64::INFINITY), value(line)))
+        let of = |what: &str| {
+            let longest = format!("moonfire_nvr_loop_longest_{what}_seconds ");
+            let longest = told.lines().find_map(|l| l.strip_prefix(&longest));
+            let bucket = format!("moonfire_nvr_loop_{what}_seconds_bucket{{le=\"");
+            let bucket = |line: &str| {
+                let (end, value) = line.strip_prefix(&bucket)?.split_once("\"} ")?;
+                Some((end.parse().unwrap_or(f64::INFINITY), value.parse().unwrap()))
+            };
+            Lengths {
+                longest: longest.unwrap().parse().unwrap(),
+                buckets: told.lines().filter_map(bucket).collect(),
+            }
         };
         Turns {
-            longest: value(longest.unwrap()),
-            buckets: told
-                .lines()
-                .filter(|l| l.starts_with("moonfire_nvr_loop_turn_seconds_bucket"))
-                .filter_map(bucket)
-                .collect(),
+            wall: of("turn"),
+            cpu: of("turn_cpu"),
         }
     }
 }
@@ -116,19 +130,32 @@ impl Drop for Server {
 
 /// How long the turns of the recorder's loop were so far.
 pub struct Turns {
+    /// From beginning to end.
+    pub wall: Lengths,
+    /// The loop's own processor time of them.
+    pub cpu: Lengths,
+}
+
+impl Turns {
+    fn count(&self) -> f64 {
+        self.wall.buckets.last().map_or(0.0, |b| b.1)
+    }
+}
+
+pub struct Lengths {
     longest: f64,
     /// Where each bucket of the histogram ends, in seconds, and the turns up to there.
     buckets: Vec<(f64, f64)>,
 }
 
-impl Turns {
+impl Lengths {
     /// The longest turn since `before`, in milliseconds: exactly if it was the longest of all, else to
     /// within a factor of two.
-    pub fn longest_since_ms(&self, before: &Turns) -> f64 {
+    pub fn longest_since_ms(&self, before: &Lengths) -> f64 {
         if self.longest > before.longest {
             return self.longest * 1e3;
         }
-        let turns = |n: usize, of: &Turns| {
+        let turns = |n: usize, of: &Lengths| {
             let below = n.checked_sub(1).map_or(0.0, |n| of.buckets[n].1);
             of.buckets[n].1 - below
         };
