@@ -15,13 +15,18 @@ impl Hasher {
     pub fn new(kind: &str) -> Hasher {
         let mut h = Hasher(Box::new(Xxh3::new()));
         h.u64(FORMAT_VERSION);
-        h.u64(kind.len() as u64);
-        h.0.update(kind.as_bytes());
+        h.bytes(kind.as_bytes());
         h
     }
 
     pub fn u64(&mut self, v: u64) {
         self.0.update(&v.to_le_bytes());
+    }
+
+    /// Some bytes, and how many they are.
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        self.u64(bytes.len() as u64);
+        self.0.update(bytes);
     }
 
     /// Which samples they are: a sequence number is used once in an open, and what was written of a

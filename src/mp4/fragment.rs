@@ -17,7 +17,7 @@
 use super::boxes::{self, Writer};
 use super::plan::Plan;
 use super::slices::Array;
-use super::{Error, File, Segment, describe, etag};
+use super::{Builder, Error, File, Segment, describe, etag};
 use crate::h264::VideoSampleEntry;
 use crate::time::{Duration90k, Wall90k};
 use std::sync::Arc;
@@ -184,30 +184,22 @@ impl File {
     ///
     /// There is no edit list: what comes ahead of the asked-for start is [`Self::leading_duration`].
     pub fn media_segment(segments: &[Segment], decode_time: u64) -> Result<File, Error> {
-        let mut hasher = etag::Hasher::new("media segment");
-        hasher.u64(decode_time);
-        let plan = Plan::new(segments, &mut hasher)?;
-        let [entry] = plan.entries.as_slice() else {
-            return Err(Error::SeveralEntries);
-        };
-        if decode_time > MAX_DECODE_TIME {
-            return Err(Error::TooLong("the decoding time is too late"));
-        }
-        for s in segments {
-            mdat_fits(u64::from(s.summary.sample_file_bytes))?;
-        }
+        Builder::media_segment(decode_time).all(segments)
+    }
+
+    pub(super) fn media_segment_of(mut plan: Plan, decode_time: u64, tag: etag::Hasher) -> File {
         let mut w = Writer::default();
         styp(&mut w);
         let mut file = File {
-            content_type: describe::content_type(&[entry]),
-            ..File::of_plan(&plan)
+            content_type: describe::content_type(&borrowed(&plan.entries)),
+            ..File::of_plan(&mut plan)
         };
         file.decode_time = decode_time;
-        let len = file.array_len(Array::Fragments, plan.laid.len());
+        let len = file.array_len(Array::Fragments, file.laid.len());
         w.array(Array::Fragments, len);
         file.take(w);
-        file.etag = hasher.finish(&file);
-        Ok(file)
+        file.etag = tag.finish(&file);
+        file
     }
 
     /// How much of the first segment comes ahead of the asked-for start.

@@ -14,12 +14,14 @@
 
 mod account;
 mod boxes;
+mod builder;
 mod describe;
 mod etag;
 mod fragment;
 mod movie;
 mod parts;
 mod plan;
+mod runs;
 mod samples;
 mod scrub;
 mod segment;
@@ -29,6 +31,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub use builder::Builder;
 pub use describe::aspect;
 pub use fragment::{FragmentSample, fragment};
 pub use parts::{SyncPart, sync_parts};
@@ -40,7 +43,8 @@ use crate::recording::{DirId, RecordingId};
 use crate::time::Duration90k;
 use boxes::{BoxNote, Writer};
 use plan::Plan;
-use scrub::Picture;
+use runs::Runs;
+use scrub::{Change, Picture};
 use slices::{Laid, Region};
 use std::borrow::Cow;
 use std::ops::Range;
@@ -49,6 +53,9 @@ use table::Table;
 
 /// Segments in one file at most: about 70 days of one-minute recordings. More is refused.
 pub const MAX_SEGMENTS: usize = 100_000;
+
+/// Different sample entries in one file at most; more are refused.
+const MAX_SAMPLE_ENTRIES: usize = 1_000;
 
 /// Why a file cannot be made of the given segments, or a table not of the given index.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -74,9 +81,11 @@ pub enum Error {
 #[derive(Debug, Default)]
 pub struct File {
     laid: Vec<Laid>,
+    runs: Runs,
     subtitles: Option<Subtitles>,
-    /// Of a scrub stream.
+    /// Of a scrub stream, and where its format changes.
     pictures: Vec<Picture>,
+    changes: Vec<Change>,
     constant: Vec<u8>,
     regions: Vec<Region>,
     notes: Vec<BoxNote>,
@@ -140,10 +149,11 @@ impl File {
         file
     }
 
-    /// What a plan says, and no bytes yet.
-    fn of_plan(plan: &Plan) -> File {
+    /// What a plan says of segments, which it gives away, and no bytes yet.
+    fn of_plan(plan: &mut Plan) -> File {
         File {
-            laid: plan.laid.clone(),
+            laid: std::mem::take(&mut plan.laid),
+            runs: std::mem::take(&mut plan.runs),
             reordered: plan.reordered,
             duration: Duration90k(plan.shown_duration as i64),
             leading_duration: Duration90k(plan.leading_duration),
@@ -182,6 +192,11 @@ impl File {
     /// Where the samples of a segment are.
     pub fn source(&self, segment: usize) -> Source {
         self.laid[segment].source
+    }
+
+    /// Whether any of a recording's samples are in it. Takes O(log runs of consecutive recordings).
+    pub fn has(&self, recording: RecordingId) -> bool {
+        self.runs.has(recording)
     }
 
     /// How long the file plays: the sum of the spans shown. A scrub stream's counts from its origin.

@@ -32,17 +32,24 @@ use super::boxes::{self, Header, Writer};
 use super::fragment::borrowed;
 use super::plan::Plan;
 use super::slices::Array;
-use super::{Error, File, Segment, describe, etag, subtitles};
+use super::subtitles::{self, Subtitles};
+use super::{Builder, Error, File, Segment, describe, etag};
 use jiff::tz::TimeZone;
 
 impl File {
     /// An `.mp4` that plays `segments` in their order without a pause between them; if a zone is given,
     /// with a subtitle track that tells the time of day there.
     pub fn movie(segments: &[Segment], zone: Option<&TimeZone>) -> Result<File, Error> {
-        let mut hasher = etag::Hasher::new("movie");
-        let (plan, subtitles) = Plan::with_subtitles(segments, &mut hasher, zone)?;
-        let mut file = File::of_plan(&plan);
-        let count = subtitles.as_ref().map_or(0, |s| s.before(plan.laid.len()));
+        Builder::movie(zone).all(segments)
+    }
+
+    pub(super) fn movie_of(
+        mut plan: Plan,
+        subtitles: Option<Subtitles>,
+        tag: etag::Hasher,
+    ) -> Result<File, Error> {
+        let mut file = File::of_plan(&mut plan);
+        let count = subtitles.as_ref().map_or(0, |s| s.before(file.laid.len()));
         if u32::try_from(count).is_err() {
             return Err(Error::TooLong("too much time in one file"));
         }
@@ -57,9 +64,9 @@ impl File {
                 "the tables of so many frames do not fit an .mp4",
             ));
         }
-        file.chunks_start = w.len() - file.array_len(Array::Chunks, plan.laid.len());
+        file.chunks_start = w.len() - file.array_len(Array::Chunks, file.laid.len());
         file.take(w);
-        file.etag = hasher.finish(&file);
+        file.etag = tag.finish(&file);
         Ok(file)
     }
 }
@@ -89,7 +96,7 @@ fn write(plan: &Plan, file: &File, wide: bool) -> Writer {
             subtitles::trak(w, file, &header, size, wide);
         }
     });
-    let bytes = file.array_len(Array::Chunks, plan.laid.len());
+    let bytes = file.array_len(Array::Chunks, file.laid.len());
     let start = w.len();
     w.bytes(&boxes::mdat_header(bytes));
     w.array(Array::Chunks, bytes);
@@ -101,7 +108,7 @@ fn video_trak(w: &mut Writer, plan: &Plan, file: &File, header: &Header, wide: b
     let entries = borrowed(&plan.entries);
     let media = Header {
         created: header.created,
-        duration: file.sums(plan.laid.len()).media_duration,
+        duration: file.sums(file.laid.len()).media_duration,
     };
     w.plain(b"trak", |w| {
         boxes::video_tkhd(w, header, &entries);
@@ -135,7 +142,7 @@ fn elst(w: &mut Writer, plan: &Plan) {
 
 /// The sample tables, section 8.5.1.
 fn sample_tables(w: &mut Writer, plan: &Plan, file: &File, wide: bool) {
-    let n = plan.laid.len();
+    let n = file.laid.len();
     let sums = file.sums(n);
     let array = |w: &mut Writer, a| w.array(a, file.array_len(a, n));
     w.full(b"stts", 0, 0, |w| {

@@ -1,22 +1,21 @@
 //! One pass over a file's segments: what is kept of each, and what they come to.
 
+use super::runs::Runs;
 use super::segment::{Layout, Segment};
 use super::slices::{Laid, Sums};
 use super::subtitles::Subtitles;
-use super::{Error, MAX_SEGMENTS, Source, etag};
+use super::{Error, MAX_SAMPLE_ENTRIES, MAX_SEGMENTS, Source, etag};
 use crate::h264::VideoSampleEntry;
 use crate::recording::Summary;
 use crate::time::{Duration90k, Wall90k};
-use jiff::tz::TimeZone;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Different sample entries in one file at most; more are refused.
-const MAX_SAMPLE_ENTRIES: usize = 1_000;
-
 /// What a file is laid out from.
+#[derive(Default)]
 pub(super) struct Plan {
     pub laid: Vec<Laid>,
+    pub runs: Runs,
     /// The different sample entries, in order of appearance.
     pub entries: Vec<Arc<VideoSampleEntry>>,
     pub edits: Vec<Edit>,
@@ -36,50 +35,37 @@ pub(super) struct Edit {
 }
 
 impl Plan {
-    /// Lays out segments one after another; all that matters of them goes into the tag.
-    pub fn new(segments: &[Segment], tag: &mut etag::Hasher) -> Result<Plan, Error> {
-        Ok(Plan::with_subtitles(segments, tag, None)?.0)
-    }
-
-    /// The same with subtitles in a zone, if there is one.
-    pub fn with_subtitles(
-        segments: &[Segment],
+    /// Lays out another segment; all that matters of it goes into the tag.
+    pub fn push(
+        &mut self,
+        s: &Segment,
         tag: &mut etag::Hasher,
-        zone: Option<&TimeZone>,
-    ) -> Result<(Plan, Option<Subtitles>), Error> {
-        let Some(first) = segments.first() else {
-            return Err(Error::Empty);
-        };
-        if segments.len() > MAX_SEGMENTS {
+        subtitles: Option<&mut Subtitles>,
+    ) -> Result<(), Error> {
+        if self.laid.len() == MAX_SEGMENTS {
             return Err(Error::TooLong("too many recordings in one file"));
         }
-        let mut plan = Plan {
-            laid: Vec::with_capacity(segments.len()),
-            entries: Vec::new(),
-            edits: Vec::new(),
-            shown_duration: 0,
-            leading_duration: 0,
-            reordered: false,
-            created: first.summary.start + first.range.start.max(Duration90k::ZERO),
-        };
-        let mut subtitles = zone.map(|zone| Subtitles::new(zone, segments.len()));
-        for s in segments {
-            let layout = Layout::new(s)?;
-            if let Some(subtitles) = &mut subtitles {
-                let shown = (layout.shown.end - layout.shown.start) as u32; // Within `media_duration`.
-                let wall = shown_wall(s, shown);
-                tag.u64(wall.start.0 as u64);
-                tag.u64(wall.end.0 as u64);
-                subtitles.add(wall, shown)?;
-            }
-            tag.summary(&s.summary);
-            plan.add(&s.summary, &layout)?;
+        if self.laid.is_empty() {
+            self.created = s.summary.start + s.range.start.max(Duration90k::ZERO);
         }
-        plan.laid.iter().for_each(|l| tag.laid(l));
-        if let Some(s) = &subtitles {
-            s.zone_facts(|fact| tag.u64(fact as u64));
+        let layout = Layout::new(s)?;
+        tag.summary(&s.summary);
+        if let Some(subtitles) = subtitles {
+            let shown = (layout.shown.end - layout.shown.start) as u32; // Within `media_duration`.
+            let wall = shown_wall(s, shown);
+            tag.u64(wall.start.0 as u64);
+            tag.u64(wall.end.0 as u64);
+            subtitles.add(wall, shown)?;
+            subtitles
+                .last_zone_facts()
+                .iter()
+                .for_each(|fact| tag.u64(*fact as u64));
         }
-        Ok((plan, subtitles))
+        self.add(&s.summary, &layout)?;
+        if let Some(laid) = self.laid.last() {
+            tag.laid(laid);
+        }
+        Ok(())
     }
 
     fn add(&mut self, summary: &Summary, l: &Layout) -> Result<(), Error> {
@@ -109,6 +95,7 @@ impl Plan {
             },
         };
         self.laid.push(laid);
+        self.runs.push(summary.id);
         Ok(())
     }
 

@@ -5,6 +5,7 @@
 
 use super::boxes::Writer;
 use super::fragment::{self, FragmentSample, mdat_fits};
+use super::runs::Runs;
 use super::slices::{Array, Laid, Sums};
 use super::{Error, File, Source, describe, etag};
 use crate::h264::VideoSampleEntry;
@@ -110,8 +111,11 @@ impl File {
         fragment::styp(&mut w);
         w.bytes(&fragment::fragment(1, decode_time, &samples.samples));
         w.array(Array::Chunks, bytes);
+        let mut runs = Runs::default();
+        runs.push(source.id);
         let mut file = File {
             laid: vec![laid],
+            runs,
             duration: samples.duration(),
             content_type: describe::content_type(&[entry]),
             ..File::default()

@@ -2,9 +2,10 @@
 
 use super::boxes::Writer;
 use super::fragment::{self, FragmentSample, mdat_fits};
+use super::runs::Runs;
 use super::segment::Segment;
 use super::slices::{Array, Laid, Sums};
-use super::{Error, File, MAX_SEGMENTS, Source, describe, etag};
+use super::{Error, File, MAX_SAMPLE_ENTRIES, MAX_SEGMENTS, Source, describe, etag};
 use crate::h264::VideoSampleEntry;
 use crate::recording::index;
 use crate::time::{Duration90k, Wall90k};
@@ -24,7 +25,8 @@ pub(super) struct Picture {
     /// Where it is in the sample file.
     pub offset: u32,
     pub bytes: u32,
-    /// Bytes of all pictures up to its end.
+    /// Bytes of all pictures up to its end, with the initialization segments among them, without their
+    /// fragments' boxes.
     pub bytes_end: u64,
     /// When it is shown, and how long.
     pub time: u64,
@@ -44,7 +46,18 @@ impl Picture {
     }
 }
 
+/// Where the picture's format changes: what comes ahead of a picture's fragment.
+#[derive(Debug)]
+pub(super) struct Change {
+    /// Which picture.
+    pub picture: u32,
+    pub init: Vec<u8>,
+}
+
 /// Makes a scrub stream: give it segments in order of time, each with its index, then finish it.
+///
+/// Where the format changes there is another initialization segment: so Media Source Extensions want it
+/// (ISO BMFF Byte Stream Format, section 3), and a stream of one format is an ordinary fragmented file.
 ///
 /// Media time is wall time from an origin on, so that gaps are gaps. Each picture is shown until the next
 /// one, or to the end of what was recorded without a gap.
@@ -52,8 +65,11 @@ pub struct Scrub {
     origin: Wall90k,
     every: Duration90k,
     laid: Vec<Laid>,
-    entry: Option<Arc<VideoSampleEntry>>,
+    runs: Runs,
+    /// The different sample entries, in order of appearance.
+    entries: Vec<Arc<VideoSampleEntry>>,
     pictures: Vec<Picture>,
+    changes: Vec<Change>,
     /// Where what was recorded without a gap ends, from the origin on.
     end: i64,
     tag: etag::Hasher,
@@ -69,8 +85,10 @@ impl Scrub {
             origin,
             every,
             laid: Vec::new(),
-            entry: None,
+            runs: Runs::default(),
+            entries: Vec::new(),
             pictures: Vec::new(),
+            changes: Vec::new(),
             end: 0,
             tag,
         }
@@ -87,11 +105,7 @@ impl Scrub {
         if self.laid.len() == MAX_SEGMENTS {
             return Err(Error::TooLong("too many recordings in one file"));
         }
-        match &self.entry {
-            None => self.entry = Some(s.sample_entry.clone()),
-            Some(entry) if *entry != s.sample_entry => return Err(Error::SeveralEntries),
-            Some(_) => {}
-        }
+        let entry = self.entry(&s.sample_entry)?;
         let Some(index) = &segment.index else {
             return Err(refuse("its index is needed and was not given".into()));
         };
@@ -100,6 +114,7 @@ impl Scrub {
         self.tag.u64(s.wall_duration.0 as u64);
         self.tag.u64(s.media_duration.0 as u64);
         let number = self.laid.len() as u32;
+        self.runs.push(s.id);
         self.laid.push(Laid {
             source: Source {
                 id: s.id,
@@ -107,7 +122,7 @@ impl Scrub {
             },
             first: 0,
             bytes_start: 0,
-            entry: 0,
+            entry,
             ends: Sums::default(),
         });
         let (first, last) = (segment.range.start.0.max(0), segment.range.end.0);
@@ -157,6 +172,25 @@ impl Scrub {
         Ok(())
     }
 
+    /// The index of a sample entry; a new one is added.
+    fn entry(&mut self, entry: &Arc<VideoSampleEntry>) -> Result<u16, Error> {
+        // Most often it is the newest.
+        let known = self.entries.iter().rposition(|e| e == entry);
+        let i = match known {
+            Some(i) => i,
+            None if self.entries.len() == MAX_SAMPLE_ENTRIES => {
+                return Err(Error::TooLong(
+                    "too many changes of picture format in one file",
+                ));
+            }
+            None => {
+                self.entries.push(entry.clone());
+                self.entries.len() - 1
+            }
+        };
+        Ok(i as u16) // It is below `MAX_SAMPLE_ENTRIES`.
+    }
+
     /// Ends the last picture, if it was not ended.
     fn show_until(&mut self, end: i64) {
         if let Some(p) = self.pictures.last_mut() {
@@ -185,7 +219,18 @@ impl Scrub {
             return Err(Error::TooLong("too many pictures in one stream"));
         }
         self.show_until(time);
-        let before = self.pictures.last().map_or(0, |p| p.bytes_end);
+        let mut before = self.pictures.last().map_or(0, |p| p.bytes_end);
+        let entry_of = |segment: u32| self.laid[segment as usize].entry;
+        let last = self.pictures.last().map(|p| entry_of(p.segment));
+        if last.is_some_and(|last| last != entry_of(segment)) {
+            let mut w = Writer::default();
+            fragment::init(&mut w, &self.entries[usize::from(entry_of(segment))]);
+            before += w.len();
+            self.changes.push(Change {
+                picture: self.pictures.len() as u32, // It is below `MAX_PICTURES`.
+                init: w.into_constant(),
+            });
+        }
         self.pictures.push(Picture {
             segment,
             offset,
@@ -200,9 +245,10 @@ impl Scrub {
     /// The file: with the initialization segment ahead, or media segments only.
     pub fn finish(mut self, with_init: bool) -> Result<File, Error> {
         self.show_until(self.end);
-        let (Some(entry), Some(last)) = (&self.entry, self.pictures.last()) else {
+        let (Some(first), Some(last)) = (self.pictures.first(), self.pictures.last()) else {
             return Err(Error::Empty);
         };
+        let first = self.laid[first.segment as usize].entry;
         let duration = last.time as i64 + i64::from(last.duration);
         for p in &self.pictures {
             self.tag
@@ -211,17 +257,24 @@ impl Scrub {
                 .u64(u64::from(p.bytes) << 32 | u64::from(p.duration));
             self.tag.u64(p.time);
         }
+        for c in &self.changes {
+            self.tag.u64(u64::from(c.picture));
+            self.tag.bytes(&c.init);
+        }
         let mut w = Writer::default();
         if with_init {
-            fragment::init(&mut w, entry);
+            fragment::init(&mut w, &self.entries[usize::from(first)]);
         } else {
             fragment::styp(&mut w);
         }
+        self.runs.sort();
         let mut file = File {
             laid: self.laid,
+            runs: self.runs,
             pictures: self.pictures,
+            changes: self.changes,
             duration: Duration90k(duration),
-            content_type: describe::content_type(&[entry]),
+            content_type: describe::content_type(&fragment::borrowed(&self.entries)),
             ..File::default()
         };
         w.array(

@@ -348,9 +348,14 @@ impl File {
 
     fn picture(&self, i: usize, part: Range<u64>) -> Piece<'_> {
         let p = &self.pictures[i];
-        let head = fragment::heads_len(1, 1, false);
+        let change = self
+            .changes
+            .binary_search_by_key(&i, |c| c.picture as usize);
+        let init = change.map_or(&[][..], |n| &self.changes[n].init);
+        let head = init.len() as u64 + fragment::heads_len(1, 1, false);
         if part.start < head {
-            let bytes = p.head(i);
+            let mut bytes = init.to_vec();
+            bytes.extend(p.head(i));
             return Piece::Bytes(cut(bytes, part.start..part.end.min(head)));
         }
         let from = u64::from(p.offset);

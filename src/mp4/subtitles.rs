@@ -47,10 +47,10 @@ struct Span {
 }
 
 impl Subtitles {
-    pub fn new(zone: &TimeZone, segments: usize) -> Subtitles {
+    pub fn new(zone: &TimeZone) -> Subtitles {
         Subtitles {
             zone: zone.clone(),
-            spans: Vec::with_capacity(segments),
+            spans: Vec::new(),
         }
     }
 
@@ -128,24 +128,24 @@ impl Subtitles {
             .unwrap_or_else(|| NO_TIME.to_owned())
     }
 
-    /// What of the zone decides the texts: the offset at each segment's start and end and, where they
-    /// differ, when it changes.
-    pub fn zone_facts(&self, mut fact: impl FnMut(i64)) {
-        for s in &self.spans {
-            let first = Timestamp::new(s.start.unix_secs(), 0);
-            let end = Wall90k(s.start.0.saturating_add(i64::from(s.wall_duration)));
-            let last = Timestamp::new(end.unix_secs(), 0);
-            let (Ok(first), Ok(last)) = (first, last) else {
-                continue; // No time is told.
-            };
-            let offsets = [first, last].map(|t| i64::from(self.zone.to_offset(t).seconds()));
-            offsets.into_iter().for_each(&mut fact);
-            if offsets[0] != offsets[1] {
-                // A segment is hours long at most.
-                if let Some(change) = self.zone.following(first).next() {
-                    fact(change.timestamp().as_second());
-                }
-            }
+    /// What of the zone decides the texts of the segment added last: how many facts there are, then the offset at
+    /// its start and end and, where they differ, when it changes.
+    pub fn last_zone_facts(&self) -> Vec<i64> {
+        let Some(s) = self.spans.last() else {
+            return vec![0];
+        };
+        let first = Timestamp::new(s.start.unix_secs(), 0);
+        let end = Wall90k(s.start.0.saturating_add(i64::from(s.wall_duration)));
+        let last = Timestamp::new(end.unix_secs(), 0);
+        let (Ok(first), Ok(last)) = (first, last) else {
+            return vec![0]; // No time is told.
+        };
+        let [before, after] = [first, last].map(|t| i64::from(self.zone.to_offset(t).seconds()));
+        // A segment is hours long at most.
+        let change = (before != after).then(|| self.zone.following(first).next());
+        match change.flatten() {
+            None => vec![2, before, after],
+            Some(change) => vec![3, before, after, change.timestamp().as_second()],
         }
     }
 }
@@ -250,7 +250,7 @@ mod tests {
     use super::*;
 
     fn in_berlin() -> Subtitles {
-        Subtitles::new(&TimeZone::get("Europe/Berlin").unwrap(), 1)
+        Subtitles::new(&TimeZone::get("Europe/Berlin").unwrap())
     }
 
     #[test]
@@ -259,7 +259,7 @@ mod tests {
         // The last second of summer time of 2026, and the first of winter.
         assert_eq!(s.text(1_792_889_999), "2026-10-25 02:59:59 +02:00");
         assert_eq!(s.text(1_792_890_000), "2026-10-25 02:00:00 +01:00");
-        let newfoundland = Subtitles::new(&TimeZone::get("America/St_Johns").unwrap(), 1);
+        let newfoundland = Subtitles::new(&TimeZone::get("America/St_Johns").unwrap());
         assert_eq!(
             newfoundland.text(1_795_341_600),
             "2026-11-22 06:30:00 -03:30"
@@ -301,12 +301,10 @@ mod tests {
             let start = Wall90k::from_unix_secs(start);
             s.add(start..Wall90k(start.0 + 5_400_000), 5_400_000)
                 .unwrap();
-            let mut facts = Vec::new();
-            s.zone_facts(|f| facts.push(f));
-            facts
+            s.last_zone_facts()
         };
-        assert_eq!(facts(1_792_889_000), [7200, 7200]);
-        assert_eq!(facts(1_792_889_990), [7200, 3600, 1_792_890_000]);
+        assert_eq!(facts(1_792_889_000), [2, 7200, 7200]);
+        assert_eq!(facts(1_792_889_990), [3, 7200, 3600, 1_792_890_000]);
     }
 
     #[test]
@@ -314,7 +312,7 @@ mod tests {
         let mut s = in_berlin();
         assert!(s.add(Wall90k(0)..Wall90k(1 << 40), 5).is_err());
         s.add(Wall90k(i64::MAX - 5)..Wall90k(i64::MAX), 5).unwrap();
-        s.zone_facts(|_| panic!("there is none"));
+        assert_eq!(s.last_zone_facts(), [0]);
         assert!(s.samples(0, 0..1).ends_with(NO_TIME.as_bytes()));
     }
 }

@@ -57,6 +57,10 @@ const TURN_BUDGET_BYTES: usize = 4 << 20;
 /// Datagrams or dropped reads that one socket may have in one turn.
 const READS_PER_CONNECTION: usize = 1024;
 
+/// How long answers, and reading, may take in one turn. Where handling what is within the budgets above takes
+/// longer, the rest comes first in the next turn.
+const STAGE_LIMIT: Duration = Duration::from_millis(2);
+
 /// Readiness events taken in one turn.
 const EVENTS_PER_POLL: usize = 256;
 
@@ -108,6 +112,8 @@ pub struct EventLoop<C> {
     service: ServiceManager,
     log: Log,
     buffer: Vec<u8>,
+    /// There may be more to hand to the core than one turn took: no wake-up will tell of it again.
+    has_more_answers: bool,
     /// Sockets that may have something to read.
     ready: VecDeque<SlotKey>,
     incoming: Vec<Incoming>,
@@ -160,7 +166,7 @@ impl<C: Core> EventLoop<C> {
         let mut this = EventLoop {
             core,
             clock,
-            sockets: Sockets::new(clone()?),
+            sockets: Sockets::new(clone()?, clock),
             listeners: Listeners::new(clone()?, setup.given_sockets),
             log: Log::new(&setup.config.syslog, &setup.config.time_zone, clone()?),
             disk,
@@ -173,6 +179,7 @@ impl<C: Core> EventLoop<C> {
             loader: loader.transpose().map_err(system)?,
             service: ServiceManager::from_environment(now.monotonic),
             buffer: vec![0; BUFFER_BYTES],
+            has_more_answers: false,
             ready: VecDeque::new(),
             incoming: Vec::new(),
             tick: setup.bulk_tick,
@@ -252,7 +259,8 @@ impl<C: Core> EventLoop<C> {
     /// How long nothing has to be done unless something happens.
     fn timeout(&self) -> Duration {
         let now = self.clock.monotonic();
-        let at_once = !self.ready.is_empty()
+        let at_once = self.has_more_answers
+            || !self.ready.is_empty()
             || self.sockets.has_event()
             || self.sockets.has_unflushed()
             || self.listeners.has_ready()
@@ -396,10 +404,18 @@ impl<C: Core> EventLoop<C> {
 
     /// Hands the core what has come back from elsewhere.
     fn answers(&mut self) {
+        let until = self.clock.monotonic() + STAGE_LIMIT;
+        self.has_more_answers = true;
         for _ in 0..ANSWERS_PER_TURN {
             match self.next_answer() {
                 Some(event) => self.tell(event),
-                None => break,
+                None => {
+                    self.has_more_answers = false;
+                    break;
+                }
+            }
+            if self.clock.monotonic() >= until {
+                break;
             }
         }
         while let Some(warmed) = self.disk.next_warmed() {
@@ -493,32 +509,33 @@ impl<C: Core> EventLoop<C> {
     /// Reads what is ready, each socket once and within its budget.
     fn receive(&mut self) {
         let mut budget = TURN_BUDGET_BYTES;
+        let until = self.clock.monotonic() + STAGE_LIMIT;
         for _ in 0..self.ready.len() {
-            if budget == 0 {
-                break;
-            }
             let Some(key) = self.ready.pop_front() else {
                 break;
             };
             if !self.sockets.unmark_ready(key) {
                 continue;
             }
-            let (bytes, more) = self.receive_from(key);
+            let (bytes, more) = self.receive_from(key, until);
             budget = budget.saturating_sub(bytes);
             if more && self.sockets.mark_ready(key) {
                 self.ready.push_back(key);
             }
+            if budget == 0 || self.clock.monotonic() >= until {
+                break;
+            }
         }
     }
 
-    /// Reads one socket until it is empty (`false`) or its budget is spent.
-    fn receive_from(&mut self, key: SlotKey) -> (usize, bool) {
+    /// Reads one socket until it is empty (`false`), its budget is spent or the time is up.
+    fn receive_from(&mut self, key: SlotKey, until: Monotonic) -> (usize, bool) {
         let mut bytes = 0;
-        for _ in 0..READS_PER_CONNECTION {
-            if bytes >= CONNECTION_BUDGET_BYTES {
+        for reads in 0..READS_PER_CONNECTION {
+            let now = self.clock.now();
+            if bytes >= CONNECTION_BUDGET_BYTES || (reads > 0 && now.monotonic >= until) {
                 return (bytes, true);
             }
-            let now = self.clock.now();
             let (event, len, more) = match self.sockets.read(key, &mut self.buffer, now.monotonic) {
                 Reading::Nothing => return (bytes, false),
                 Reading::Later => return (bytes, true),

@@ -202,6 +202,40 @@ fn a_scrub_stream_shows_the_sync_samples() {
 }
 
 #[test]
+fn a_scrub_stream_of_two_formats_is_two_that_play() {
+    let (width, height) = (160, 120);
+    let small = Clip {
+        width,
+        height,
+        ..Clip::SMALL
+    };
+    let (large, small) = (clip(0), small.code());
+    let mut store = Store::default();
+    let a = store.add(&large, &large.frames, Duration90k::ZERO);
+    let b = store.add(&small, &small.frames, a.wall_duration);
+    let mut scrub = Scrub::new(TEN, Duration90k::ZERO);
+    for r in [a, b] {
+        scrub.add(&store.with_index(Segment::whole(r))).unwrap();
+    }
+    let file = scrub.finish(true).unwrap();
+    let bytes = store.read(&file, 0..file.len());
+    let dir = tempfile::tempdir().unwrap();
+    let inits: Vec<usize> = (4..bytes.len() - 4)
+        .filter(|&i| bytes[i..i + 4] == *b"ftyp")
+        .map(|i| i - 4)
+        .collect();
+    let [0, change] = inits[..] else {
+        panic!("initialization segments at {inits:?}");
+    };
+    for (bytes, footage) in [(&bytes[..change], &large), (&bytes[change..], &small)] {
+        let path = write(dir.path(), &[bytes.to_vec()]);
+        let sync = footage.frames.iter().filter(|f| f.sync);
+        assert_eq!(packet_hashes(&footage::packets(&path)), hashes(sync));
+        assert_eq!(footage::decode(&path), footage.frames.len() / GOP);
+    }
+}
+
+#[test]
 fn subtitles_tell_the_time_of_day() {
     let footage = clip(2);
     let mut store = Store::default();

@@ -67,6 +67,14 @@ impl Demo {
         self.dir.path().join("demo/moonfire-nvr.toml")
     }
 
+    /// The memory that it holds, its simulated cameras among it.
+    pub fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"));
+        let kilobytes = line.unwrap().trim().trim_end_matches(" kB");
+        kilobytes.parse::<u64>().unwrap() << 10
+    }
+
     pub fn get(&self, target: &str) -> crate::client::Reply {
         get(&self.addr, target)
     }

@@ -11,6 +11,7 @@ mod files;
 mod guide;
 mod half_closed;
 mod hls;
+mod hostile;
 mod live;
 mod pictures;
 mod read_only;

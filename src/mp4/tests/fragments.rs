@@ -250,11 +250,54 @@ fn what_cannot_be_scrubbed_is_refused() {
     short.summary.sample_file_bytes = 10;
     assert!(add(short).unwrap_err().to_string().contains("more bytes"));
     assert!(add(with_index().with_index(r.index[..2].into())).is_err());
-    let mut two = Scrub::new(origin, Duration90k::ZERO);
-    two.add(&with_index()).unwrap();
-    let mut other = with_index();
-    Arc::make_mut(&mut other.summary.sample_entry).height = 1;
-    assert_eq!(two.add(&other), Err(Error::SeveralEntries));
+}
+
+#[test]
+fn a_scrub_stream_begins_anew_where_the_format_changes() {
+    const S: i32 = 90_000;
+    let mut all: Vec<Recording> = (0..4)
+        .map(|i| recording(i, 2, &[(S, 5), (S, 6), (S, 7), (S, 8)]))
+        .collect();
+    for (r, i) in all.iter_mut().zip(0..) {
+        r.start.0 += i * 4 * i64::from(S);
+    }
+    Arc::make_mut(&mut all[1].sample_entry).width = 9;
+    Arc::make_mut(&mut all[2].sample_entry).width = 9;
+    Arc::make_mut(&mut all[1].sample_entry).rfc6381_codec = "avc1.640028".into();
+    Arc::make_mut(&mut all[2].sample_entry).rfc6381_codec = "avc1.640028".into();
+    let whole_file = |every| {
+        let mut scrub = Scrub::new(all[0].start, Duration90k(every));
+        for r in &all {
+            let s = whole(r).with_index(r.index.clone().into());
+            scrub.add(&s).unwrap();
+        }
+        scrub.finish(true).unwrap()
+    };
+    let told = |file: &File| {
+        let bytes = read(&all.iter().collect::<Vec<_>>(), file);
+        let mut told = String::new();
+        for (kind, content) in top(&bytes) {
+            told += match kind.as_str() {
+                "moof" => "p",
+                "moov" if content == top(&read(&[], &File::init(&all[0].sample_entry)))[1].1 => "A",
+                "moov" if content == top(&read(&[], &File::init(&all[1].sample_entry)))[1].1 => "B",
+                "ftyp" | "mdat" => "",
+                other => other,
+            };
+        }
+        told
+    };
+    let file = whole_file(0);
+    assert_eq!(told(&file), "AppBppppApp");
+    assert_eq!(
+        file.content_type(),
+        r#"video/mp4; codecs="avc1.4d401e,avc1.640028""#
+    );
+    assert_eq!(pictures(&all, &file).len(), 8);
+    // Where no picture of a format is left, nothing is said of it.
+    assert_eq!(told(&whole_file(16 * i64::from(S) - 1)), "Ap");
+    assert_eq!(told(&whole_file(12 * i64::from(S))), "App");
+    assert_ne!(file.etag(), scrub(&all[..1], 0).etag());
 }
 
 #[test]

@@ -10,12 +10,17 @@ fn files(recordings: &[Recording]) -> Vec<File> {
     segments.insert(1, segment(&recordings[0], 3_000..9_500));
     segments.push(segment(&recordings[1], 100..i64::MAX));
     let start = recordings[0].start;
-    let mut scrub = Scrub::new(start, Duration90k::ZERO);
-    for r in recordings {
-        scrub
-            .add(&whole(r).with_index(r.index.clone().into()))
-            .unwrap();
-    }
+    let scrub = |changes: bool| {
+        let mut scrub = Scrub::new(start, Duration90k::ZERO);
+        for (r, i) in recordings.iter().zip(0..) {
+            let mut s = whole(r).with_index(r.index.clone().into());
+            if changes {
+                Arc::make_mut(&mut s.summary.sample_entry).width += i % 2;
+            }
+            scrub.add(&s).unwrap();
+        }
+        scrub.finish(true).unwrap()
+    };
     vec![
         File::movie(&segments, None).unwrap(),
         File::movie(&segments[..2], None).unwrap(),
@@ -23,8 +28,25 @@ fn files(recordings: &[Recording]) -> Vec<File> {
         File::media_segment(&segments, 77).unwrap(),
         File::media_segment(&segments[..1], 0).unwrap(),
         File::init(&recordings[0].sample_entry),
-        scrub.finish(true).unwrap(),
+        scrub(false),
+        scrub(true),
     ]
+}
+
+#[test]
+fn whose_samples_are_in_it() {
+    let recordings = recordings(3);
+    for file in files(&recordings) {
+        for r in &recordings {
+            let found = (0..file.segments()).any(|i| file.source(i).id == r.id);
+            assert_eq!(file.has(r.id), found, "{}", r.id);
+        }
+        let other = RecordingId {
+            stream: StreamId(2),
+            ..recordings[0].id
+        };
+        assert!(!file.has(other));
+    }
 }
 
 fn recordings(seed: u64) -> Vec<Recording> {

@@ -70,7 +70,7 @@ impl Body {
 
     /// Whether a recording's sample file is still needed.
     pub fn needs(&self, id: RecordingId) -> bool {
-        (0..self.view.file.segments()).any(|i| self.view.file.source(i).id == id)
+        self.view.file.has(id)
     }
 
     pub fn needs_dir(&self, dir: DirId) -> bool {

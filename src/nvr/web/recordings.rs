@@ -11,21 +11,57 @@ use crate::time::{Duration90k, Wall90k};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Recordings that one list tells of at most.
 const MAX_LISTED: usize = 250_000;
 
+/// Rows of a list at most: 10 MB of text.
+const MAX_ROWS: usize = 50_000;
+
+/// Recordings that are asked for at a time, so that the loop does something else in between.
+const PAGE: usize = 1_000;
+
 /// `GET .../recordings`.
 pub struct Recordings {
-    pub stream: StreamId,
-    pub span: Range<Wall90k>,
-    pub split: Option<Duration90k>,
-    pub found: Vec<Summary>,
-    pub uncommitted: Option<Vec<Uncommitted>>,
-    pub complete: bool,
+    stream: StreamId,
+    span: Range<Wall90k>,
+    list: List,
+    listed: usize,
+    after: Option<After>,
+    /// The highest sequence number so far.
+    last: Option<u32>,
+    uncommitted: Option<Vec<Uncommitted>>,
+    complete: bool,
 }
 
 impl Recordings {
+    pub fn new(stream: StreamId, span: Range<Wall90k>, split: Option<Duration90k>) -> Recordings {
+        Recordings {
+            stream,
+            span,
+            list: List::new(split),
+            listed: 0,
+            after: None,
+            last: None,
+            uncommitted: None,
+            complete: false,
+        }
+    }
+
+    pub fn stream(&self) -> StreamId {
+        self.stream
+    }
+
+    /// Whether what the database does not have is to be given with [`Self::begin`].
+    pub fn is_new(&self) -> bool {
+        self.uncommitted.is_none()
+    }
+
+    pub fn begin(&mut self, uncommitted: Vec<Uncommitted>) {
+        self.uncommitted = Some(uncommitted);
+    }
+
     pub fn need(&self) -> Need {
         match self.complete {
             true => Need::Nothing,
@@ -33,49 +69,47 @@ impl Recordings {
                 stream: self.stream,
                 which: Which::Overlapping {
                     span: self.span.clone(),
-                    after: self.found.last().map(After::from),
+                    after: self.after,
                 },
-                limit: db::MAX_SUMMARIES,
+                limit: PAGE,
             }),
         }
     }
 
     pub fn take(&mut self, found: Vec<Summary>) -> Result<(), Box<Response>> {
-        self.complete = found.len() < db::MAX_SUMMARIES;
-        self.found.extend(found);
-        match self.found.len() > MAX_LISTED {
-            true => Err(refusal::too_many()),
-            false => Ok(()),
-        }
-    }
-
-    pub fn answer(self) -> Response {
-        let mut list = List::new(self.split);
-        let mut entries: BTreeMap<i64, &VideoSampleEntry> = BTreeMap::new();
-        for recording in &self.found {
-            entries.insert(recording.sample_entry_id, &recording.sample_entry);
-            list.push(Item {
+        self.complete = found.len() < PAGE;
+        self.listed += found.len();
+        self.after = found.last().map(After::from).or(self.after);
+        for recording in &found {
+            self.last = self.last.max(Some(recording.id.sequence));
+            self.list.push(Item {
                 recording,
                 uncommitted: false,
                 growing: false,
             });
         }
-        let last = self.found.iter().map(|s| s.id.sequence).max();
-        let uncommitted = self.uncommitted.unwrap_or_default();
-        let fresh = uncommitted.iter().filter(|u| {
+        match self.listed > MAX_LISTED || self.list.rows > MAX_ROWS {
+            true => Err(refusal::too_many()),
+            false => Ok(()),
+        }
+    }
+
+    pub fn answer(mut self) -> Response {
+        for u in self.uncommitted.take().unwrap_or_default() {
             let s = &u.summary;
             // The database may have got it since.
-            Some(s.id.sequence) > last && s.start < self.span.end && s.end() > self.span.start
-        });
-        for u in fresh {
-            entries.insert(u.summary.sample_entry_id, &u.summary.sample_entry);
-            list.push(Item {
-                recording: &u.summary,
-                uncommitted: true,
-                growing: u.growing,
-            });
+            let fresh = Some(s.id.sequence) > self.last;
+            if fresh && s.start < self.span.end && s.end() > self.span.start {
+                self.list.push(Item {
+                    recording: s,
+                    uncommitted: true,
+                    growing: u.growing,
+                });
+            }
         }
-        Response::json(Status::Ok, &list.to_json(&entries))
+        let mut response = Response::json(Status::Ok, &Value::Null);
+        response.body = self.list.into_json().into_bytes().into();
+        response
     }
 }
 
@@ -106,7 +140,13 @@ pub struct Item<'a> {
 
 /// Gathers rows.
 pub struct List {
-    rows: Vec<Row>,
+    /// Those that are complete, as JSON.
+    text: String,
+    /// How many there are, with the one that may go on.
+    rows: usize,
+    row: Option<Row>,
+    /// The sample entries that they refer to.
+    entries: BTreeMap<i64, Arc<VideoSampleEntry>>,
     split: Option<Duration90k>,
 }
 
@@ -114,7 +154,10 @@ impl List {
     /// Rows are ended at the next boundary between recordings once they are longer than `split`.
     pub fn new(split: Option<Duration90k>) -> List {
         List {
-            rows: Vec::new(),
+            text: String::new(),
+            rows: 0,
+            row: None,
+            entries: BTreeMap::new(),
             split,
         }
     }
@@ -132,28 +175,25 @@ impl List {
                 && row.end_reason.is_empty()
                 && split.is_none_or(|s| row.end - row.start < s)
         };
-        let row = match self.rows.last_mut() {
-            Some(row) if joins(row) => row,
-            _ => {
-                self.rows.push(Row {
-                    ids: (sequence, sequence),
-                    run_start: sequence.saturating_sub(r.run_offset),
-                    open: r.open,
-                    first_uncommitted: None,
-                    growing: false,
-                    start: r.start,
-                    end: r.start,
-                    sample_entry_id: r.sample_entry_id,
-                    samples: 0,
-                    bytes: 0,
-                    end_reason: String::new(),
-                });
-                match self.rows.last_mut() {
-                    Some(row) => row,
-                    None => return,
-                }
-            }
-        };
+        if !self.row.as_ref().is_some_and(joins) {
+            self.end_row();
+            self.rows += 1;
+            let entry = self.entries.entry(r.sample_entry_id);
+            entry.or_insert_with(|| r.sample_entry.clone());
+        }
+        let row = self.row.get_or_insert_with(|| Row {
+            ids: (sequence, sequence),
+            run_start: sequence.saturating_sub(r.run_offset),
+            open: r.open,
+            first_uncommitted: None,
+            growing: false,
+            start: r.start,
+            end: r.start,
+            sample_entry_id: r.sample_entry_id,
+            samples: 0,
+            bytes: 0,
+            end_reason: String::new(),
+        });
         row.ids.1 = sequence;
         if item.uncommitted && row.first_uncommitted.is_none() {
             row.first_uncommitted = Some(sequence);
@@ -165,14 +205,28 @@ impl List {
         row.end_reason.clone_from(&r.end_reason);
     }
 
+    fn end_row(&mut self) {
+        if let Some(row) = self.row.take() {
+            if !self.text.is_empty() {
+                self.text.push(',');
+            }
+            self.text += &row.to_json().to_string();
+        }
+    }
+
     /// The answer to `GET .../recordings`, with the sample entries that the rows refer to.
-    pub fn to_json(&self, entries: &BTreeMap<i64, &VideoSampleEntry>) -> Value {
-        let rows: Vec<Value> = self.rows.iter().map(Row::to_json).collect();
-        let entries: Map<String, Value> = entries
+    pub fn into_json(mut self) -> String {
+        self.end_row();
+        let entries: Map<String, Value> = self
+            .entries
             .iter()
             .map(|(id, e)| (id.to_string(), sample_entry(e)))
             .collect();
-        json!({ "recordings": rows, "videoSampleEntries": entries })
+        let entries = Value::from(entries);
+        format!(
+            "{{\"recordings\":[{}],\"videoSampleEntries\":{entries}}}",
+            self.text
+        )
     }
 }
 

@@ -36,9 +36,6 @@ fn problem(e: &Error) -> Box<Response> {
             Status::NotFound,
             "nothing was recorded at that time",
         )),
-        Error::SeveralEntries => bad(
-            "the picture's format changes within that span: ask for what is before and after apart",
-        ),
         e => bad(&e.to_string()),
     }
 }

@@ -258,14 +258,8 @@ impl Nvr {
                 return Ok(Task::Scrub(Box::new(ask)));
             }
             OfStream::Recordings => {
-                return Ok(Task::Recordings(Recordings {
-                    stream,
-                    span: query.span(),
-                    split: query.split,
-                    found: Vec::new(),
-                    uncommitted: None,
-                    complete: false,
-                }));
+                let list = Recordings::new(stream, query.span(), query.split);
+                return Ok(Task::Recordings(list));
             }
             OfStream::Gaps => {
                 return Ok(Task::Gaps(Gaps {
@@ -323,11 +317,11 @@ impl Nvr {
             } => Need::Database(db::Request::SampleEntry(*id)),
             Task::Init { .. } => Need::Nothing,
             Task::Recordings(task) => {
-                if task.uncommitted.is_none() {
-                    if let Some(entry) = self.entry_without_row(task.stream) {
+                if task.is_new() {
+                    if let Some(entry) = self.entry_without_row(task.stream()) {
                         return Ok(Need::Database(db::Request::SampleEntryId(entry)));
                     }
-                    task.uncommitted = Some(self.uncommitted(task.stream));
+                    task.begin(self.uncommitted(task.stream()));
                 }
                 task.need()
             }
@@ -357,7 +351,7 @@ impl Nvr {
                 return Ok(Need::Database(db::Request::SampleEntryId(entry)));
             } else {
                 let uncommitted = self.uncommitted(task.wanted.stream);
-                let zone = self.config.time_zone.clone();
+                let zone = &self.config.time_zone;
                 let ask = view::Ask::new(task.wanted.clone(), zone, uncommitted);
                 task.state = ViewState::Asking(Box::new(ask.map_err(Box::new)?));
             }

@@ -58,10 +58,16 @@ struct TestCore {
     stats: Option<ReactorStats>,
     uid: Option<u32>,
     tls: bool,
+    /// How long it is busy with each event.
+    takes: Duration,
 }
 
 impl Core for TestCore {
     fn handle(&mut self, now: Now, event: Event<'_>) {
+        let began = std::time::Instant::now();
+        while began.elapsed() < self.takes {
+            std::hint::spin_loop();
+        }
         let heard = match event {
             Event::Timeout => {
                 self.timeout = None;
@@ -654,6 +660,60 @@ fn the_database_answers_in_order_and_is_bounded() {
     let fine: Vec<u64> = fine.collect();
     assert!(fine.len() >= MAX_DB_REQUESTS);
     assert!(fine.is_sorted() && fine[0] == 0);
+}
+
+#[test]
+fn answers_that_take_long_are_spread_over_turns() {
+    let mut el = event_loop(&[]);
+    el.turn(Some(Duration::ZERO)).unwrap();
+    el.core.heard.clear();
+    el.core.takes = STAGE_LIMIT;
+    // The next figures come long after this.
+    el.next_stats = el.clock.monotonic() + Duration::from_secs(3600);
+    el.refused.extend((0..5).map(DbId));
+    let mut turns = Vec::new();
+    while el.timeout().is_zero() {
+        let before = el.core.heard.len();
+        // It would wait if it thought that there is nothing to do.
+        el.turn(None).unwrap();
+        turns.push(el.core.heard.len() - before);
+        assert!(turns.len() < 10, "{turns:?}");
+    }
+    // One at the turn's beginning and one when all was sent.
+    assert_eq!(turns, [2, 2, 1]);
+}
+
+#[test]
+fn reading_that_takes_long_is_spread_over_turns() {
+    let mut el = event_loop(&[any_port()]);
+    let clients: Vec<TcpStream> = (0..3)
+        .map(|_| TcpStream::connect(el.port()).unwrap())
+        .collect();
+    let accepted = |c: &TestCore| {
+        c.heard
+            .iter()
+            .filter(|h| matches!(h, Heard::Accepted(..)))
+            .count()
+    };
+    el.until(|c| accepted(c) == 3);
+    el.core.takes = STAGE_LIMIT;
+    for mut client in &clients {
+        client.write_all(b"all at once").unwrap();
+    }
+    let received = |c: &TestCore| {
+        c.heard
+            .iter()
+            .filter(|h| matches!(h, Heard::Received(..)))
+            .count()
+    };
+    let mut turns = 0;
+    while received(&el.core) < 3 {
+        let before = received(&el.core);
+        el.turn(Some(Duration::from_secs(5))).unwrap();
+        assert!(received(&el.core) <= before + 1);
+        turns += 1;
+        assert!(turns < 100);
+    }
 }
 
 #[test]

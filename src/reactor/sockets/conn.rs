@@ -9,6 +9,7 @@
 use super::queue::{Front, SendQueue};
 use super::socket_error;
 use crate::nvr::port::{ConnId, SocketError};
+use crate::reactor::clock::Clock;
 use crate::reactor::disk::window::{self, Resident, window_at};
 use crate::reactor::disk::{ColdRead, SharedFile};
 use crate::reactor::tls::session::{PIECE_BYTES, Session};
@@ -37,6 +38,14 @@ const SCRATCH_BYTES: usize = 64 << 10;
 /// For how long what was found in memory is taken to be there still. A reader that is fast so asks once a
 /// window instead of once a turn: asking costs about a fifth of sending.
 const RESIDENT_LIFE: Duration = Duration::from_millis(50);
+
+/// About how long one call of `sendfile` may take: it cannot be interrupted. How many bytes that is, is
+/// learned from the calls before.
+const STEP_TIME: Duration = Duration::from_micros(500);
+
+/// The bounds of what is learned, and what it begins with.
+const STEP_BYTES: std::ops::RangeInclusive<usize> = 64 << 10..=1 << 20;
+const FIRST_STEP_BYTES: usize = 256 << 10;
 
 /// How often in a row the kernel may have let go of a window again before anything of it was sent.
 const MAX_LOST_WINDOWS: u8 = 8;
@@ -149,6 +158,9 @@ pub(super) struct DiskWait {
 /// What connections need for sending files, and what they leave behind.
 #[derive(Debug)]
 pub(super) struct FileDesk {
+    clock: Clock,
+    /// Bytes for one call of `sendfile`.
+    step: usize,
     scratch: Vec<u8>,
     /// Windows that connections want in memory: those that are waited for in the order of asking.
     pub(super) cold_reads: VecDeque<ColdRead>,
@@ -217,9 +229,19 @@ impl Phase {
     }
 }
 
-impl Default for FileDesk {
-    fn default() -> Self {
+/// What a connection may send in a turn.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Budget {
+    pub(super) bytes: usize,
+    /// Once something is sent, nothing more is from then on.
+    pub(super) until: Monotonic,
+}
+
+impl FileDesk {
+    pub(super) fn new(clock: Clock) -> FileDesk {
         FileDesk {
+            clock,
+            step: FIRST_STEP_BYTES,
             scratch: vec![0; SCRATCH_BYTES],
             cold_reads: VecDeque::new(),
             released: Vec::new(),
@@ -276,12 +298,12 @@ impl Conn {
     }
 
     /// Writes from the queue until it is empty, the kernel takes no more (`blocked` is set), the disk
-    /// has to be waited for or about `budget` bytes are sent.
+    /// has to be waited for or the budget is spent.
     pub(super) fn write(
         &mut self,
         key: SlotKey,
         now: Monotonic,
-        budget: usize,
+        budget: Budget,
         desk: &mut FileDesk,
     ) -> Written {
         let mut sent = 0;
@@ -289,10 +311,10 @@ impl Conn {
             self.disk.resident = 0;
             self.disk.resident_at = now;
         }
-        while sent < budget {
+        while sent < budget.bytes && (sent == 0 || desk.clock.monotonic() < budget.until) {
             let step = match self.tls {
                 Some(_) => self.write_encrypted(key, desk),
-                None => self.write_plain(key, now, budget - sent, desk),
+                None => self.write_plain(key, now, budget.bytes - sent, desk),
             };
             let failure = match step {
                 Ok(Step::Empty) => break,
@@ -446,7 +468,8 @@ impl Conn {
             self.look_ahead(key, &window, desk);
         }
         let mut offset = i64::try_from(range.start).map_err(|_| too_short(range.start))?;
-        let most = self.disk.resident.min(budget as u64) as usize;
+        let most = self.disk.resident.min(budget.min(desk.step) as u64) as usize;
+        let began = desk.clock.monotonic();
         let sent = match &self.socket {
             Socket::Tcp(s) => sendfile64(s, &file.file, Some(&mut offset), most),
             Socket::Unix(s) => sendfile64(s, &file.file, Some(&mut offset), most),
@@ -455,7 +478,10 @@ impl Conn {
         match sent.map_err(io::Error::from) {
             // It was cut since its pages were looked for.
             Ok(0) => Err(too_short(range.start)),
-            Ok(n) => Ok(Step::Sent(n)),
+            Ok(n) => {
+                desk.learn_step(n, desk.clock.monotonic().since(began));
+                Ok(Step::Sent(n))
+            }
             Err(e) if e.raw_os_error() == Some(libc::EIO) => Err(Failure::File(e.to_string())),
             Err(e) => Err(Failure::Socket(e)),
         }
@@ -518,6 +544,18 @@ impl Conn {
 }
 
 impl FileDesk {
+    /// `sendfile` has taken so long for so many bytes.
+    fn learn_step(&mut self, bytes: usize, took: Duration) {
+        if bytes < *STEP_BYTES.start() {
+            return; // The call itself may have cost more than its bytes.
+        }
+        let fits = bytes as u128 * STEP_TIME.as_nanos() / took.as_nanos().max(1);
+        let fits = usize::try_from(fits).unwrap_or(usize::MAX);
+        // Once it was interrupted it need not be so the next time: up again in a few steps.
+        let fits = fits.min(self.step * 2);
+        self.step = fits.clamp(*STEP_BYTES.start(), *STEP_BYTES.end());
+    }
+
     /// The next window to be made resident of a directory that `may` be read: first what is waited
     /// for.
     pub(super) fn next_cold_read(&mut self, may: impl Fn(&ColdRead) -> bool) -> Option<ColdRead> {
@@ -547,4 +585,28 @@ impl FileDesk {
 
 fn too_short(at: u64) -> Failure {
     Failure::File(format!("it ends at byte {at} or before, within the range"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_is_what_fits_its_time() {
+        let mut desk = FileDesk::new(Clock::new());
+        let mut learn = |bytes, us| {
+            desk.learn_step(bytes, Duration::from_micros(us));
+            desk.step
+        };
+        // A fast machine: all of a window at once, soon.
+        assert_eq!(learn(256 << 10, 20), 512 << 10);
+        assert_eq!(learn(512 << 10, 40), 1 << 20);
+        assert_eq!(learn(1 << 20, 80), 1 << 20);
+        // A slow one.
+        assert_eq!(learn(1 << 20, 4_000), 128 << 10);
+        // What says nothing, and one that was interrupted.
+        assert_eq!(learn(10 << 10, 900), 128 << 10);
+        assert_eq!(learn(128 << 10, 40_000), 64 << 10);
+        assert_eq!(learn(64 << 10, 0), 128 << 10);
+    }
 }

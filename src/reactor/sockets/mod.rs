@@ -14,11 +14,12 @@ pub(super) mod udp;
 pub(super) use conn::{Bulk, Origin};
 pub use handshakes::MAX_HANDSHAKES;
 
+use super::clock::Clock;
 use super::disk::{ColdRead, SharedFile, Warmed};
 use super::tokens::{SlotKey, Slots, Target};
 use crate::nvr::port::{ConnId, Event, SEND_LOW_WATER_BYTES, SocketError};
 use crate::time::Monotonic;
-use conn::{Conn, FileDesk, Phase, Socket, UNNAMED};
+use conn::{Budget, Conn, FileDesk, Phase, Socket, UNNAMED};
 use handshakes::HANDSHAKE_STEPS_PER_TURN;
 use mio::net::TcpStream;
 use mio::{Interest, Registry};
@@ -41,6 +42,10 @@ const SEND_BUDGET_BYTES: usize = (1 << 20) + (16 << 10);
 
 /// Bytes that all connections may send in one turn. Each counts as [`SEND_COST_BYTES`] at least.
 const TURN_SEND_BUDGET_BYTES: usize = 4 << 20;
+
+/// How long all connections may send in one turn. On a small board, or on a machine that does much else, what
+/// may be sent by [`TURN_SEND_BUDGET_BYTES`] takes longer.
+const TURN_SEND_LIMIT: Duration = Duration::from_millis(2);
 
 /// What a connection's turn costs however little it sends.
 const SEND_COST_BYTES: usize = 8 << 10;
@@ -91,6 +96,7 @@ pub(super) enum Reading {
 /// All connections.
 #[derive(Debug)]
 pub(super) struct Sockets {
+    clock: Clock,
     registry: Registry,
     conns: Slots<Conn>,
     by_id: HashMap<ConnId, SlotKey>,
@@ -111,14 +117,15 @@ pub(super) struct Sockets {
 }
 
 impl Sockets {
-    pub(super) fn new(registry: Registry) -> Sockets {
+    pub(super) fn new(registry: Registry, clock: Clock) -> Sockets {
         Sockets {
+            clock,
             registry,
             conns: Slots::default(),
             by_id: HashMap::new(),
             accepted: 0,
             dirty: VecDeque::new(),
-            desk: FileDesk::default(),
+            desk: FileDesk::new(clock),
             closing: Vec::new(),
             handshaking: VecDeque::new(),
             handshake_steps_left: HANDSHAKE_STEPS_PER_TURN,
@@ -353,19 +360,20 @@ impl Sockets {
         }
     }
 
-    /// Sends what waits and may be sent, within the budget of a turn.
+    /// Sends what waits and may be sent, within the budgets of a turn.
     pub(super) fn flush(&mut self, now: Monotonic) {
         self.handshake_steps_left = HANDSHAKE_STEPS_PER_TURN;
         let mut budget = TURN_SEND_BUDGET_BYTES;
+        let until = now + TURN_SEND_LIMIT;
         for _ in 0..self.dirty.len() {
-            if budget == 0 {
-                break;
-            }
             let Some(key) = self.dirty.pop_front() else {
                 break;
             };
-            let cost = self.flush_one(key, now);
+            let cost = self.flush_one(key, now, until);
             budget = budget.saturating_sub(cost.max(SEND_COST_BYTES));
+            if budget == 0 || self.clock.monotonic() >= until {
+                break;
+            }
         }
     }
 
@@ -585,7 +593,7 @@ impl Sockets {
     }
 
     /// Sends what waits on one connection; what that has cost, in bytes that are sent as they are.
-    fn flush_one(&mut self, key: SlotKey, now: Monotonic) -> usize {
+    fn flush_one(&mut self, key: SlotKey, now: Monotonic, until: Monotonic) -> usize {
         let Some(conn) = self.conns.get_mut(key) else {
             return 0;
         };
@@ -593,7 +601,11 @@ impl Sockets {
         conn.blocked = false;
         let was_high = conn.queue.bytes() > SEND_LOW_WATER_BYTES;
         let weight = if conn.tls.is_some() { TLS_COST } else { 1 };
-        let result = conn.write(key, now, SEND_BUDGET_BYTES / weight, &mut self.desk);
+        let budget = Budget {
+            bytes: SEND_BUDGET_BYTES / weight,
+            until,
+        };
+        let result = conn.write(key, now, budget, &mut self.desk);
         let cost = result.sent * weight;
         self.bytes_sent += result.sent as u64;
         if let Err(reason) = result.end {
