@@ -2,7 +2,7 @@
 
 use super::log_book::LogBook;
 use super::port::{
-    Action, ConnId, DbId, DiskRequest, FileId, HelperId, LogRecord, LookupId, OpId, Severity,
+    Action, ConnId, DbId, DiskRequest, Event, FileId, HelperId, LogRecord, LookupId, OpId, Severity,
 };
 use crate::db;
 use crate::decoder;
@@ -105,6 +105,19 @@ impl Outbox {
     /// Whose it is, while it is open.
     pub fn owner(&self, conn: ConnId) -> Option<Owner> {
         self.conns.get(&conn).copied()
+    }
+
+    /// Whose connection or lookup an event is about, if it is about one.
+    pub fn owner_of(&self, event: &Event<'_>) -> Option<Owner> {
+        match event {
+            Event::Resolved { lookup, .. } => self.lookup_owner(*lookup),
+            Event::Connected { conn }
+            | Event::Received { conn, .. }
+            | Event::Datagram { conn, .. }
+            | Event::Closed { conn, .. } => self.owner(*conn),
+            Event::UdpBound { rtp, .. } => self.owner(*rtp),
+            _ => None,
+        }
     }
 
     /// It was closed by the other side.

@@ -460,4 +460,55 @@ mod tests {
             "{utf8:?}"
         );
     }
+
+    /// Run by the test below, in a terminal; without one there is nothing to be seen.
+    #[test]
+    #[ignore = "panics, in a terminal of its own"]
+    fn panics() {
+        let Ok(terminal) = Terminal::open() else {
+            return;
+        };
+        // The program that is installed aborts: nothing is dropped.
+        std::mem::forget(terminal);
+        let _ = write_all(b"a screen of its own");
+        panic!("on purpose");
+    }
+
+    #[test]
+    fn a_panic_leaves_the_terminal_as_it_was() {
+        let temp = tempfile::TempDir::new().unwrap();
+        let dir = temp.path().display();
+        let this = std::env::current_exe().unwrap();
+        let name = "command::config::terminal::tests::panics";
+        let script = format!(
+            "stty -a >{dir}/before; {} --ignored --exact {name} --nocapture 2>{dir}/err; \
+             stty -a >{dir}/after; touch {dir}/done; sleep 60",
+            this.display()
+        );
+        let tmux = |args: &[&str]| {
+            let socket = temp.path().join("tmux");
+            let mut command = std::process::Command::new("tmux");
+            command.arg("-S").arg(socket).args(args).output().unwrap()
+        };
+        tmux(&[
+            "-f",
+            "/dev/null",
+            "new-session",
+            "-d",
+            "-x",
+            "80",
+            "-y",
+            "24",
+            &script,
+        ]);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !temp.path().join("done").exists() {
+            assert!(Instant::now() < deadline, "it does not end");
+            std::thread::park_timeout(Duration::from_millis(50));
+        }
+        tmux(&["kill-server"]);
+        let read = |name: &str| std::fs::read_to_string(temp.path().join(name)).unwrap();
+        assert_eq!(read("after"), read("before"));
+        assert!(read("err").contains("on purpose"), "{}", read("err"));
+    }
 }

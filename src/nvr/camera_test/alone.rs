@@ -44,15 +44,7 @@ impl CameraTest {
 impl Core for CameraTest {
     fn handle(&mut self, now: Now, event: Event<'_>) {
         let Some(test) = &mut self.test else { return };
-        let owner = match &event {
-            Event::Resolved { lookup, .. } => self.out.lookup_owner(*lookup),
-            Event::Connected { conn }
-            | Event::Received { conn, .. }
-            | Event::Datagram { conn, .. }
-            | Event::Closed { conn, .. } => self.out.owner(*conn),
-            Event::UdpBound { rtp, .. } => self.out.owner(*rtp),
-            _ => None,
-        };
+        let owner = self.out.owner_of(&event);
         let mut cx = Cx {
             now,
             wall: now.wall,

@@ -142,16 +142,7 @@ impl Nvr {
         if self.web.tests.running.is_empty() {
             return Some(event);
         }
-        let owner = match &event {
-            Event::Resolved { lookup, .. } => self.out.lookup_owner(*lookup),
-            Event::Connected { conn }
-            | Event::Received { conn, .. }
-            | Event::Datagram { conn, .. }
-            | Event::Closed { conn, .. } => self.out.owner(*conn),
-            Event::UdpBound { rtp, .. } => self.out.owner(*rtp),
-            _ => None,
-        };
-        let Some(Owner::Test(of)) = owner else {
+        let Some(Owner::Test(of)) = self.out.owner_of(&event) else {
             return Some(event);
         };
         self.with_test(now, of.test, |test, cx| test.handle(cx, of.kind, event));
