@@ -12,8 +12,11 @@ FFMPEG_PACKAGES=(libavcodec-dev libavformat-dev libavutil-dev libclang-dev libsw
 TEST_PACKAGES=(
     chromium chromium-driver curl ffmpeg firefox-esr gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-bad
     gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-ugly gstreamer1.0-tools
-    jq netcat-openbsd python3 python3-gi rsyslog shellcheck slowhttptest tmux
+    jq netcat-openbsd python3 python3-gi rsyslog shellcheck slowhttptest systemd tmux
 )
+
+# For `image-test`, beside what cross/build and image/build ask for themselves.
+IMAGE_TEST_PACKAGES=(e2fsprogs ffmpeg mtools openssh-client python3 qemu-system-arm rsyslog zstd)
 
 PREFIX=/usr/local
 STATE=/var/lib/moonfire-nvr
@@ -35,6 +38,8 @@ Commands:
   install    build, and install for this machine: /usr/local/bin/moonfire-nvr, a user and group
              moonfire-nvr, the folders /var/lib/moonfire-nvr/{db,sample}, /etc/moonfire-nvr.toml if
              there is none, and a systemd unit that is enabled, not started. Harmless twice.
+  image-test build for armv7, build the SD card image, boot it in QEMU, and try what a user would do with it
+             (arguments are handed on to image/test; a quarter of an hour and 1.5 GB once; no part of test)
   minimum-rust
              check that it still builds with Rust 1.85, the oldest that it promises. The
              distribution's packages of that are unpacked below target/, not installed (150 MB once,
@@ -188,6 +193,7 @@ test_all() {
         esac
     done < <(grep -rlI --exclude-dir=target --exclude-dir=.git --exclude-dir=node_modules '^#!/bin/' .)
     part 'scripts' shellcheck "${scripts[@]}"
+    part 'unit' unit_exposure
     part_if_there fmt 'formatting' cargo fmt --check
     part_if_there clippy 'lints' cargo clippy --locked --all-targets -- -D warnings
     part 'headless build' cargo check --locked --no-default-features
@@ -199,6 +205,21 @@ test_all() {
     say 'Results'
     printf '%s\n' "${results[@]}"
     [ -z "$failed" ] || exit 1
+}
+
+image_test() {
+    local install=()
+    [ -z "$skip" ] || install=(-S)
+    build
+    need_packages "${IMAGE_TEST_PACKAGES[@]}"
+    image/build ${install[@]+"${install[@]}"}
+    exec image/test --program "$(binary)" "$@"
+}
+
+# What systemd thinks of the unit's sandbox: 1.5 of 10, or less.
+unit_exposure() {
+    systemd-analyze security --offline=true --threshold=15 --no-pager etc/moonfire-nvr.service | tail -n 1
+    return "${PIPESTATUS[0]}"
 }
 
 minimum_rust() {
@@ -305,6 +326,7 @@ command=${1:-}
 [ "$#" -eq 0 ] || shift
 case $command in
     demo) demo "$@" ;;
+    image-test) image_test "$@" ;;
     test) test_all "$@" ;;
     build | install | minimum-rust | uninstall)
         # -S is understood after the command as well.
