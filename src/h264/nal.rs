@@ -123,25 +123,26 @@ impl Iterator for Unescaped<'_> {
     }
 }
 
-/// True if an SEI NAL unit holds a recovery point message (section D.1.8) from which decoding is
-/// correct at once: `recovery_frame_cnt` of 0.
-pub fn is_recovery_point(sei: &[u8]) -> bool {
+/// The `recovery_frame_cnt` of an SEI NAL unit that holds a recovery point message (section D.1.8): so many
+/// frames after its picture decoding is correct that begins there. `None` if there is none.
+pub fn recovery_point(sei: &[u8]) -> Option<u32> {
     const RECOVERY_POINT: u32 = 6;
     let mut bytes = Unescaped::new(sei.get(1..).unwrap_or_default());
     // Each turn takes at least two bytes: it ends.
     loop {
-        let Some(payload_type) = take_sei_number(&mut bytes) else {
-            return false;
-        };
-        let Some(size) = take_sei_number(&mut bytes) else {
-            return false;
-        };
+        let payload_type = take_sei_number(&mut bytes)?;
+        let size = take_sei_number(&mut bytes)?;
         if payload_type == RECOVERY_POINT {
-            // A recovery_frame_cnt of 0 is the code `1`.
-            return bytes.next().is_some_and(|b| b & 0x80 != 0);
+            let mut bits = 0u64;
+            let mut have = 0;
+            for b in bytes.take(size.min(8) as usize) {
+                have += 8;
+                bits |= u64::from(b) << (64 - have);
+            }
+            return take_ue(&mut bits, &mut have);
         }
-        if size > 0 && bytes.nth(size as usize - 1).is_none() {
-            return false;
+        if size > 0 {
+            bytes.nth(size as usize - 1)?;
         }
     }
 }
@@ -218,19 +219,36 @@ mod tests {
     #[test]
     fn recovery_points() {
         // recovery_frame_cnt 0, exact_match 1, broken_link 0, changing_slice_group_idc 0.
-        assert!(is_recovery_point(&[0x06, 0x06, 0x01, 0b1100_0100, 0x80]));
+        let sei = [0x06, 0x06, 0x01, 0b1100_0100, 0x80];
+        assert_eq!(recovery_point(&sei), Some(0));
         // Behind user data of 300 bytes that holds an escaped zero.
         let mut sei = vec![0x06, 0x05, 0xff, 45, 0, 0, 3, 0];
         sei.extend([0xaa; 297]);
         sei.extend([0x06, 0x01, 0xc4, 0x80]);
-        assert!(is_recovery_point(&sei));
-        // Only correct after some frames: ue(3) = 00100.
-        assert!(!is_recovery_point(&[0x06, 0x06, 0x01, 0b0010_0100, 0x80]));
+        assert_eq!(recovery_point(&sei), Some(0));
+        // Only correct after some frames: ue(3) = 00100, and ue(299), which takes 17 bits.
+        let sei = [0x06, 0x06, 0x01, 0b0010_0110, 0x80];
+        assert_eq!(recovery_point(&sei), Some(3));
+        let sei = [
+            0x06,
+            0x06,
+            0x03,
+            0b0000_0000,
+            0b1001_0110,
+            0b0100_0000,
+            0x80,
+        ];
+        assert_eq!(recovery_point(&sei), Some(299));
         // Something else, cut short, empty.
-        assert!(!is_recovery_point(&[0x06, 0x01, 0x01, 0xc4, 0x80]));
-        assert!(!is_recovery_point(&[0x06, 0x05, 0xff]));
-        assert!(!is_recovery_point(&[0x06, 0x06, 0x01]));
-        assert!(!is_recovery_point(&[0x06]));
-        assert!(!is_recovery_point(&[]));
+        for sei in [
+            &[0x06, 0x01, 0x01, 0xc4, 0x80][..],
+            &[0x06, 0x05, 0xff],
+            &[0x06, 0x06, 0x01],
+            &[0x06, 0x06, 0x00, 0xc4],
+            &[0x06],
+            &[],
+        ] {
+            assert_eq!(recovery_point(sei), None, "{sei:02x?}");
+        }
     }
 }

@@ -25,8 +25,13 @@ const MAX_QUEUED: usize = 128;
 /// Room for access units that are waiting, from the start.
 const QUEUED_AT_FIRST: usize = 8;
 
-/// Recovery points count as sync samples if no IDR picture has been seen for so long (media time).
-const IDR_FORGOTTEN_AFTER_90K: i64 = 600 * TICKS_PER_SECOND;
+/// Recovery points count as sync samples if no IDR picture has been seen for so long (media time): as
+/// long as a recording is.
+const IDR_FORGOTTEN_AFTER_90K: i64 = 60 * TICKS_PER_SECOND;
+
+/// Whatever decoding may be begun with counts if nothing better has come for so long (media time): a
+/// camera that refreshes its picture bit by bit is recorded, too.
+const BETTER_AWAITED_90K: i64 = 5 * TICKS_PER_SECOND;
 
 /// The length in front of each NAL unit in the buffer (ISO/IEC 14496-15 section 5.3.2).
 const LENGTH_BYTES: usize = 4;
@@ -39,8 +44,9 @@ pub struct AccessUnit {
     /// Presentation time in units of 1/90,000 s, unwrapped, whatever the stream's clock rate is.
     /// Counted from an arbitrary start; with B-frames it goes back and forth.
     pub timestamp: i64,
-    /// Decoding can start here: an IDR picture, or, in a stream that has none, an intra picture
-    /// with a recovery point SEI.
+    /// Decoding can start here: an IDR picture; in a stream that has none, an intra picture with a
+    /// recovery point SEI; and in one that has not even those, any recovery point or intra picture, after
+    /// which the picture may take some frames to become right.
     pub is_sync: bool,
     /// What the sample entry is from this access unit on: `Some` where it changed, and on the first
     /// access unit for which one is known. Before that an access unit cannot be decoded.
@@ -121,7 +127,8 @@ struct Unit {
     tail: Option<usize>,
     has_slice: bool,
     has_idr: bool,
-    has_recovery_point: bool,
+    /// The frames after which decoding that begins here is right, of a recovery point.
+    recovery_frames: Option<u32>,
     /// All of its slices are intra.
     is_intra: bool,
 }
@@ -135,7 +142,7 @@ impl Unit {
             tail: None,
             has_slice: false,
             has_idr: false,
-            has_recovery_point: false,
+            recovery_frames: None,
             is_intra: true,
         }
     }
@@ -159,6 +166,8 @@ pub(super) struct Depacketizer {
     told_entry: Option<Arc<VideoSampleEntry>>,
     timeline: Timeline,
     last_idr: Option<i64>,
+    /// Since when an IDR picture, or an intra picture that is a recovery point, is awaited.
+    awaited_since: Option<i64>,
     /// When the packet at hand came.
     now: Monotonic,
     /// To be told with the next access unit.
@@ -185,6 +194,7 @@ impl Depacketizer {
             told_entry: None,
             timeline: Timeline::new(clock_rate),
             last_idr: None,
+            awaited_since: None,
             now: Monotonic(0),
             lost: 0,
             discontinuity: false,
@@ -624,8 +634,8 @@ impl Depacketizer {
     }
 
     fn look_at_sei(&mut self, sei: &[u8]) {
-        if self.last_idr.is_none() && nal::is_recovery_point(sei) {
-            self.unit.has_recovery_point = true;
+        if let Some(frames) = nal::recovery_point(sei) {
+            self.unit.recovery_frames = Some(frames);
         }
     }
 
@@ -656,7 +666,7 @@ impl Depacketizer {
                 kind: PacketErrorKind::QueueFull,
             });
         }
-        self.note_idr(&unit, place.timestamp);
+        let is_sync = self.is_sync(&unit, place.timestamp);
         let entry = self.sets.entry();
         let told = entry.map(Arc::as_ptr) == self.told_entry.as_ref().map(Arc::as_ptr);
         let sample_entry = if told { None } else { entry.cloned() };
@@ -668,7 +678,7 @@ impl Depacketizer {
         self.queue.push_back(AccessUnit {
             len: len as u32,
             timestamp: place.timestamp,
-            is_sync: unit.has_idr || unit.has_recovery_point && unit.is_intra,
+            is_sync,
             sample_entry,
             lost_packets: std::mem::take(&mut self.lost),
             discontinuity: std::mem::take(&mut self.discontinuity),
@@ -676,16 +686,25 @@ impl Depacketizer {
         Ok(())
     }
 
-    /// Keeps in mind whether the stream has IDR pictures.
-    fn note_idr(&mut self, unit: &Unit, timestamp: i64) {
+    /// Whether decoding can begin with an access unit, which depends on what the stream has had.
+    fn is_sync(&mut self, unit: &Unit, timestamp: i64) -> bool {
+        let since = |t: i64| timestamp.saturating_sub(t).saturating_abs();
         if unit.has_idr {
             self.last_idr = Some(timestamp);
-        } else if let Some(last) = self.last_idr {
-            let since = timestamp.saturating_sub(last);
-            if since.saturating_abs() > IDR_FORGOTTEN_AFTER_90K {
-                self.last_idr = None;
-            }
+            self.awaited_since = None;
+            return true;
         }
+        match self.last_idr {
+            Some(last) if since(last) <= IDR_FORGOTTEN_AFTER_90K => return false,
+            _ => self.last_idr = None,
+        }
+        if unit.recovery_frames == Some(0) && unit.is_intra {
+            self.awaited_since = None;
+            return true;
+        }
+        let awaited = since(*self.awaited_since.get_or_insert(timestamp));
+        let may_do = unit.recovery_frames.is_some() || unit.is_intra;
+        may_do && awaited > BETTER_AWAITED_90K
     }
 }
 

@@ -481,13 +481,57 @@ fn recovery_points_beside_idr_do_not_count_until_it_is_forgotten() {
     let mut c = Camera::proven();
     let sei = [0x06, 0x06, 0x01, 0xc4, 0x80];
     let mut sync = Vec::new();
-    for minute in [1, 5, 11, 12] {
-        c.pass_time(Duration::from_secs(300));
-        c.send(minute * 60 * 90_000, false, &sei);
-        c.send(minute * 60 * 90_000, true, &slice(0x41, true, b"intra"));
+    for seconds in [10, 30, 59, 61, 70] {
+        c.pass_time(Duration::from_secs(30));
+        c.send(seconds * 90_000, false, &sei);
+        c.send(seconds * 90_000, true, &slice(0x41, true, b"intra"));
         sync.extend(c.take().iter().map(|g| g.unit.is_sync));
     }
-    assert_eq!(sync, [false, false, false, true]);
+    assert_eq!(sync, [false, false, false, true, true]);
+}
+
+#[test]
+fn a_gradual_refresh_counts_where_nothing_better_comes() {
+    let mut c = Camera::tcp();
+    // A recovery point after which three frames are not right yet, on a picture that is not intra.
+    let gradual = [0x06, 0x06, 0x01, 0b0010_0110, 0x80];
+    let better = [0x06, 0x06, 0x01, 0xc4, 0x80];
+    let send = |c: &mut Camera, second: u32, sei: &[u8], picture: &[u8]| {
+        c.pass_time(Duration::from_secs(1));
+        c.send(second * 90_000, false, sei);
+        c.send(second * 90_000, true, picture);
+    };
+    for second in 0..9 {
+        send(&mut c, second, &gradual, &p(b"x"));
+    }
+    let sync: Vec<bool> = c.take().iter().map(|g| g.unit.is_sync).collect();
+    assert_eq!(sync.iter().filter(|s| !**s).count(), 6, "{sync:?}");
+    assert!(sync[6..].iter().all(|s| *s), "{sync:?}");
+    // Better ones alone count from the first one on, for a while.
+    let intra = slice(0x41, true, b"intra");
+    send(&mut c, 9, &better, &intra);
+    send(&mut c, 10, &gradual, &p(b"x"));
+    send(&mut c, 12, &gradual, &p(b"x"));
+    send(&mut c, 13, &better, &intra);
+    send(&mut c, 14, &gradual, &p(b"x"));
+    let sync: Vec<bool> = c.take().iter().map(|g| g.unit.is_sync).collect();
+    assert_eq!(sync, [true, false, false, true, false]);
+}
+
+#[test]
+fn an_intra_picture_counts_where_nothing_better_comes() {
+    let mut c = Camera::tcp();
+    let mut sync = Vec::new();
+    for second in 0..10 {
+        c.pass_time(Duration::from_secs(1));
+        let intra = slice(0x41, true, b"intra");
+        let picture = if second % 4 == 3 { intra } else { p(b"x") };
+        c.send(second * 90_000, true, &picture);
+        sync.extend(c.take().iter().map(|g| g.unit.is_sync));
+    }
+    // The first one comes with the packet behind it.
+    assert_eq!(sync.iter().position(|s| *s), Some(7), "{sync:?}");
+    assert_eq!(sync.iter().filter(|s| **s).count(), 1, "{sync:?}");
 }
 
 #[test]

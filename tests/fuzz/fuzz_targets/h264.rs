@@ -16,7 +16,7 @@ fuzz_target!(|data: &[u8]| {
         let _ = sets.put(unit);
         let slice = SliceStart::parse(unit);
         sets.entry_for(slice.map(|s| s.pps_id));
-        nal::is_recovery_point(unit);
+        let _ = nal::recovery_point(unit);
         check_sps(unit);
     }
     assert!(units <= data.len());
