@@ -41,7 +41,18 @@ pub(super) fn flush(
         garbage,
         totals: all_totals(tx)?,
         forgotten,
+        unused_dirs: unused_dirs(tx)?,
     })
+}
+
+fn unused_dirs(connection: &Connection) -> Result<Vec<DirId>, Error> {
+    let mut select = connection.prepare_cached(
+        "select id from sample_dir d where configured = 0
+           and not exists (select 1 from stream_dir s where s.dir_id = d.id and s.recordings > 0)
+           and not exists (select 1 from garbage g where g.dir_id = d.id)",
+    )?;
+    let ids = select.query_map([], |r| r.get(0).map(DirId))?;
+    Ok(ids.collect::<Result<_, _>>()?)
 }
 
 fn all_totals(connection: &Connection) -> Result<Vec<(StreamId, super::StreamTotals)>, Error> {

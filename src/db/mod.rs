@@ -326,6 +326,8 @@ pub struct Flushed {
     pub totals: Vec<(StreamId, StreamTotals)>,
     /// Of [`Flush::forget`], those whose rows have gone.
     pub forgotten: Vec<i32>,
+    /// Sample directories that are not configured any more and that nothing is left in.
+    pub unused_dirs: Vec<DirId>,
 }
 
 /// Why the database could not answer. Whatever it is, nothing of the request was done.

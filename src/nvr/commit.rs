@@ -274,6 +274,12 @@ impl Commit {
         })
     }
 
+    /// Whether files are still to be unlinked in a directory.
+    pub fn has_garbage_in(&self, dir: DirId) -> bool {
+        let left = |u: &Unlinking| !(u.queue.is_empty() && u.batch.is_empty() && u.held.is_empty());
+        self.unlinking.get(&dir).is_some_and(left)
+    }
+
     /// Files that are still to be unlinked, in all directories.
     pub fn garbage_files(&self) -> usize {
         let all = self.unlinking.values();

@@ -207,6 +207,11 @@ impl SampleDirectory {
         self.files.is_empty() && self.round.is_none()
     }
 
+    /// Nothing is lost if it is closed now.
+    pub fn may_go(&self) -> bool {
+        self.is_idle() && !matches!(self.state, State::Attaching)
+    }
+
     /// The daemon ends: what is open is made durable at once, and nothing else is begun.
     pub fn wind_down(&mut self) {
         self.winding_down = true;
@@ -309,8 +314,10 @@ impl SampleDirectory {
         let round = self.round_number + 1;
         if let Some(f) = self.files.get_mut(&file) {
             cx.buffers.lend(self.id, data.len());
-            self.writes_after += 1;
-            f.file.append(cx.out, data, round, hold);
+            match f.file.append(cx.out, data, round, hold) {
+                Some(spare) => cx.buffers.give_back(self.id, spare),
+                None => self.writes_after += 1,
+            }
         } else {
             debug_assert!(false, "append to a file that is not open");
         }
@@ -406,9 +413,11 @@ impl SampleDirectory {
             if self.journal.has_pending() {
                 if let Some(pending) = self.journal.take_pending(cx.buffers.take()) {
                     cx.buffers.lend(self.id, pending.bytes.len());
-                    self.writes_after += 1;
                     self.segment_number = pending.segment;
-                    segment.append(cx.out, pending.bytes, round, hold);
+                    match segment.append(cx.out, pending.bytes, round, hold) {
+                        Some(spare) => cx.buffers.give_back(self.id, spare),
+                        None => self.writes_after += 1,
+                    }
                 }
             }
         }
@@ -693,6 +702,9 @@ impl SampleDirectory {
             }
             (FileStep::Write { bytes, round, .. }, Ok(_)) => {
                 file.written(bytes);
+                if !hold {
+                    file.submit(cx.out);
+                }
                 self.health.wrote(cx.now.monotonic, bytes);
                 buffer
                     .into_iter()

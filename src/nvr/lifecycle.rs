@@ -183,6 +183,7 @@ impl Nvr {
                 self.bring_in_stream(now, camera, row, cause);
             }
         }
+        self.dirs_are(snapshot);
         let recorded_to: BTreeSet<DirId> = self.streams.values().map(Stream::dir).collect();
         self.buffers
             .share_among(recorded_to.len(), self.streams.len());
@@ -289,6 +290,7 @@ impl Nvr {
 
     /// A directory was attached: takes in what its journal told.
     pub(super) fn directory_attached(&mut self, now: Now, id: DirId, attached: Attached) {
+        self.directory_can_be_read(id);
         if self.read_only {
             return;
         }
@@ -455,6 +457,7 @@ impl Nvr {
         self.go_on_deleting(&flush.recordings, &flushed.garbage);
         self.calendar_committed(&flush, &flushed.garbage);
         self.recordings_gone(&flushed.garbage);
+        self.dirs_unused(now, &flushed.unused_dirs);
         let web = &self.web;
         self.commit
             .add_garbage(flushed.garbage, |id| web.is_reading(id));

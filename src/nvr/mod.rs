@@ -28,10 +28,13 @@ mod session;
 mod sink;
 mod status;
 mod stream;
+mod unused;
 mod web;
 
+pub use log_book::ACCESS;
 pub use recorder::{STREAM_BACKLOG_BYTES, TOTAL_BACKLOG_BYTES};
 pub use status::{DirStatus, Status, StreamStatus};
+pub use web::files_for_reading;
 
 use crate::config::Config;
 use crate::db;
@@ -134,6 +137,8 @@ pub struct Nvr {
     full: BTreeSet<DirId>,
     /// Directories of which the database could not be told that they have their marker: told again.
     unconfirmed: BTreeSet<DirId>,
+    /// Directories that are not needed any more: put away once nothing is under way in them.
+    unused: BTreeSet<DirId>,
     /// Nothing is recorded or changed: what there is can be looked at.
     read_only: bool,
     /// The shell was told that all is set up.
@@ -190,6 +195,7 @@ impl Nvr {
             moved: None,
             full: BTreeSet::new(),
             unconfirmed: BTreeSet::new(),
+            unused: BTreeSet::new(),
             read_only: false,
             told_ready: false,
             told_status: None,
@@ -493,6 +499,7 @@ impl Nvr {
         self.configure_if_due(now);
         self.look_beside(now);
         self.run_commit(now);
+        self.put_away_unused(now);
         self.run_shutdown(now);
         self.tell_ready();
         self.wake = self.next_due();

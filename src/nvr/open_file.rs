@@ -5,8 +5,14 @@
 
 use super::outbox::{FileStep, Outbox, Purpose};
 use super::port::{DiskRequest, FileId};
+use super::recorder::LARGEST_CHUNK_BYTES;
 use crate::recording::DirId;
 use std::collections::VecDeque;
+
+/// Writes to one file that the disk is asked for at a time. What comes while they are under way is
+/// gathered: who watches has frames handed over one by one, and a disk that hangs would be asked for
+/// thousands, each with a buffer of its own.
+const MAX_UNDER_WAY: u32 = 8;
 
 /// Whether the file is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +28,15 @@ struct Waiting {
     offset: u64,
     data: Vec<u8>,
     round: u32,
+}
+
+impl Waiting {
+    /// It can be written together with so many bytes at `offset`. They become durable with it, in an
+    /// earlier round than they might have.
+    fn takes(&self, offset: u64, bytes: usize) -> bool {
+        let follows = self.offset + self.data.len() as u64 == offset;
+        follows && self.data.len() + bytes <= LARGEST_CHUNK_BYTES
+    }
 }
 
 /// Which kind of file, for the answers' way back.
@@ -133,11 +148,24 @@ impl OpenFile {
         out.disk(self.dir, self.purpose(FileStep::Create), request);
     }
 
-    /// Appends a chunk. `round` is the round of syncing that it belongs to.
-    pub fn append(&mut self, out: &mut Outbox, data: Vec<u8>, round: u32, hold: bool) {
+    /// Appends a chunk. `round` is the round of syncing that it belongs to. Where it was made part of
+    /// one that still waits, its buffer comes back, empty.
+    pub fn append(
+        &mut self,
+        out: &mut Outbox,
+        data: Vec<u8>,
+        round: u32,
+        hold: bool,
+    ) -> Option<Vec<u8>> {
         let offset = self.len;
         self.len += data.len() as u64;
         self.backlog_bytes += data.len() as u64;
+        let last = self.waiting.back_mut();
+        if let Some(last) = last.filter(|w| w.takes(offset, data.len())) {
+            let mut data = data;
+            last.data.append(&mut data);
+            return Some(data);
+        }
         self.waiting.push_back(Waiting {
             offset,
             data,
@@ -146,6 +174,7 @@ impl OpenFile {
         if !hold {
             self.submit(out);
         }
+        None
     }
 
     /// Hands to the disk what waits: after the creation, and after space was made.
@@ -154,7 +183,10 @@ impl OpenFile {
             Creation::Needed => self.ask_creation(out),
             Creation::UnderWay => {}
             Creation::Done => {
-                while let Some(w) = self.waiting.pop_front() {
+                while self.writes_under_way < MAX_UNDER_WAY {
+                    let Some(w) = self.waiting.pop_front() else {
+                        return;
+                    };
                     self.writes_under_way += 1;
                     let step = FileStep::Write {
                         offset: w.offset,
@@ -218,5 +250,61 @@ impl OpenFile {
             out.disk(self.dir, self.purpose(FileStep::Close), request);
         }
         self.waiting.into_iter().map(|w| w.data)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nvr::port::Action;
+
+    /// What the disk was asked to write: offsets and bytes.
+    fn written(out: &mut Outbox) -> Vec<(u64, Vec<u8>)> {
+        let mut writes = Vec::new();
+        while let Some(action) = out.pop() {
+            if let Action::Disk {
+                request: DiskRequest::Write { offset, data, .. },
+                ..
+            } = action
+            {
+                writes.push((offset, data));
+            }
+        }
+        writes
+    }
+
+    #[test]
+    fn a_disk_that_hangs_is_asked_for_few_writes() {
+        let mut out = Outbox::default();
+        let name = "0000000100000000".to_owned();
+        let mut file = OpenFile::create(&mut out, DirId(1), Kind::Sample, name);
+        file.created(&mut out, false);
+        let chunk = |n: u32| n.to_be_bytes().repeat(100);
+        let mut gathered = 0;
+        for n in 0..2_000 {
+            let spare = file.append(&mut out, chunk(n), 1, false);
+            gathered += u32::from(spare.is_some_and(|s| s.is_empty()));
+        }
+        let mut writes = written(&mut out);
+        assert_eq!(writes.len(), MAX_UNDER_WAY as usize);
+        assert_eq!(file.backlog_bytes(), 2_000 * 400);
+        // As the disk answers, the rest goes, in order and whole.
+        let mut done = 0;
+        while let Some((_, data)) = writes.get(done) {
+            file.written(data.len() as u32);
+            file.submit(&mut out);
+            writes.extend(written(&mut out));
+            done += 1;
+        }
+        assert_eq!(done as u32 + gathered, 2_000);
+        assert!(file.is_written() && done < 20, "{done}");
+        let mut at = 0;
+        for (offset, data) in &writes {
+            assert_eq!(*offset, at);
+            assert!(data.len() <= LARGEST_CHUNK_BYTES);
+            at += data.len() as u64;
+        }
+        let all: Vec<u8> = writes.into_iter().flat_map(|(_, data)| data).collect();
+        assert_eq!(all, (0..2_000).flat_map(chunk).collect::<Vec<u8>>());
     }
 }

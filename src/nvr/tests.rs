@@ -423,6 +423,88 @@ fn a_stream_that_moves_waits_for_the_disk_of_before() {
 }
 
 #[test]
+fn a_directory_that_is_not_named_any_more_is_put_away_when_nothing_is_left_in_it() {
+    let mut board = Board::ready(&[URL, OTHER_URL], 2);
+    board.no_camera();
+    for _ in 0..5 {
+        board.frame(&[1, 2], 1_000);
+    }
+    // The second stream moves to the first directory, and the second directory is not named any more.
+    let mut one = config(&[URL, OTHER_URL], 1);
+    one.cameras[1].main.as_mut().unwrap().retain.bytes = Some(100_000);
+    board.reload(one.clone());
+    board.no_camera();
+    board.pass(1_000);
+    board.answer_all();
+    board.pass(61_000);
+    board.answer_all();
+    let detaches = |board: &Board, dir| {
+        let is_it =
+            |r: &DiskRequest| matches!(r, DiskRequest::Detach { dir: d } if *d == DirId(dir));
+        board.disk.iter().any(|(_, r)| is_it(r))
+    };
+    // What was recorded to it is still there.
+    let kept: Vec<DirId> = board
+        .flushes
+        .iter()
+        .flat_map(|f| f.recordings.iter().map(|(d, _)| *d))
+        .collect();
+    assert!(kept.contains(&DirId(2)), "{kept:?}");
+    assert!(board.nvr.dirs.contains_key(&DirId(2)));
+    // It is given up as newer ones come.
+    one.cameras[1].main.as_mut().unwrap().retain.bytes = Some(0);
+    board.reload(one);
+    board.no_camera();
+    let mut put_away = false;
+    for _ in 0..4 {
+        board.pass(61_000);
+        while let Some(operation) = board.disk.pop_front() {
+            put_away |= matches!(operation.1, DiskRequest::Detach { dir } if dir == DirId(2));
+            board.answer(operation);
+        }
+        put_away |= detaches(&board, 2);
+    }
+    assert!(put_away, "{:?}", board.flushes.last());
+    assert!(!board.nvr.dirs.contains_key(&DirId(2)));
+    assert_eq!(board.lines("disk-put-away").len(), 1);
+    // One that was never used goes at once, and comes back when it is named again.
+    board.reload(config(&[URL, OTHER_URL], 2));
+    board.pass(5_000);
+    board.answer_all();
+    board.pass(5_000);
+    assert!(board.nvr.dirs[&DirId(2)].is_ready() || board.attach_request().is_some());
+}
+
+#[test]
+fn frames_that_no_recording_can_begin_with_are_told() {
+    let mut board = Board::ready(&[URL], 1);
+    board.no_camera();
+    for n in 0..450 {
+        board.pass(100);
+        board.sample(&[1], 500, n * 9_000, false);
+        board.answer_all();
+    }
+    assert!(!board.recorder(1).is_recording());
+    let lines = board.lines("no-sync-sample");
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].contains("key frame interval"), "{lines:?}");
+    let (cause, detail) = board.recorder(1).pause().unwrap();
+    let detail = detail.to_owned();
+    assert_eq!(cause, GapCause::Camera);
+    assert!(detail.contains("key frame"), "{detail}");
+    board.pass(61_000);
+    let gaps: Vec<&Gap> = board.flushes.iter().flat_map(|f| &f.gaps).collect();
+    let told = gaps
+        .iter()
+        .any(|g| g.detail == detail && g.end - g.start > Duration90k::from_secs(40));
+    assert!(told, "{gaps:?}");
+    // One comes at last.
+    board.frame(&[1], 1_000);
+    assert!(board.recorder(1).is_recording());
+    assert_eq!(board.lines("camera-back").len(), 1);
+}
+
+#[test]
 fn a_camera_is_redirected_again_after_any_number_of_failures() {
     let mut board = Board::ready(&[URL], 1);
     for attempt in 0..8 {

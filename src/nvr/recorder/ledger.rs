@@ -102,6 +102,11 @@ impl Recorder {
         };
     }
 
+    /// It recorded to that directory before, where something may not be durable yet.
+    pub fn comes_from(&self, dir: DirId) -> bool {
+        self.moving_from == Some(dir)
+    }
+
     /// The directory that it recorded to before is lost: what is not durable there does not hold up
     /// the new one any longer.
     pub fn left_behind(&mut self, dir: DirId, detail: &str) {

@@ -19,9 +19,10 @@ use crate::recording::rotation::{Cut, Rotation};
 use crate::recording::writer::{NewSample, Run, Start, Writer, WriterError};
 use crate::recording::{DirId, Gap, GapCause, OpenId, RecordingId};
 use crate::rtp::AccessUnit;
-use crate::time::{Duration90k, Wall90k};
+use crate::time::{Duration90k, Monotonic, Wall90k};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What has come at once is handed to the disk, as one chunk with what was there before, if that makes
 /// this many bytes; less at each round of syncing.
@@ -44,6 +45,13 @@ const LONG_GAP: Duration90k = Duration90k::from_secs(30);
 const SHORTEST_GAP: Duration90k = Duration90k(9_000);
 /// Why nothing is recorded after what the journal alone knows of a stream.
 const ENDED_BEFORE_COMMIT: &str = "the recorder ended without notice";
+
+/// How long frames may come without one that a recording can begin with before that is told. Cameras
+/// that save bits send one every 20 s or so.
+const SYNC_AWAITED: Duration = Duration::from_secs(30);
+/// What is told then.
+const NO_SYNC_SAMPLE: &str = "the camera sends frames, but none that a recording can begin with (a key \
+    frame): set its key frame interval to a few seconds";
 
 /// Frames that wait for those who watch. They are asked after each read of a socket, which holds
 /// fewer; of more the oldest go.
@@ -157,6 +165,8 @@ pub struct Recorder {
     lost_packets: u64,
     /// When the newest sample was taken.
     last_sample: Option<Wall90k>,
+    /// Since when frames come of which none can begin a recording, and that is not told yet.
+    sync_awaited_since: Option<Monotonic>,
     watched: bool,
     frames: VecDeque<Frame>,
 }
@@ -215,6 +225,7 @@ impl Recorder {
             begun: false,
             lost_packets: 0,
             last_sample: None,
+            sync_awaited_since: None,
             watched: false,
             frames: VecDeque::new(),
         }
@@ -347,6 +358,7 @@ impl Recorder {
         self.cut_if_due(cx, dir, &unit, entry_changed);
         if self.active.is_none() && !self.start(cx, dir, &unit) {
             self.break_run(cx, unit.is_sync);
+            self.tell_if_no_sync(cx, unit.is_sync);
             self.drop_unit(unit.len);
             return;
         }
@@ -529,6 +541,7 @@ impl Recorder {
             rotation,
             clock_untrusted,
         });
+        self.sync_awaited_since = None;
         self.tell_begun(cx);
         true
     }
@@ -546,6 +559,32 @@ impl Recorder {
             cause,
             detail: detail.to_owned(),
         };
+    }
+
+    /// Frames come and nothing can be begun with them: told once that has gone on for long, and for
+    /// each such time once.
+    fn tell_if_no_sync(&mut self, cx: &mut Cx<'_>, is_sync: bool) {
+        if is_sync {
+            self.sync_awaited_since = None;
+            return;
+        }
+        let now = cx.now.monotonic;
+        let since = *self.sync_awaited_since.get_or_insert(now);
+        let is_told = self.pause.detail == NO_SYNC_SAMPLE;
+        if is_told || self.unsettled || now.since(since) < SYNC_AWAITED {
+            return;
+        }
+        // What went before keeps its own cause.
+        let began = cx.wall - Duration90k::from(now.since(since));
+        self.tell_gap_so_far(began, cx.clock_trusted, true);
+        self.pause = Pause {
+            cause: GapCause::Camera,
+            detail: NO_SYNC_SAMPLE.to_owned(),
+        };
+        self.told_lost = true;
+        let message = format!("not recording: {NO_SYNC_SAMPLE}");
+        cx.out
+            .log_stream(Severity::Warning, "no-sync-sample", &self.name, message);
     }
 
     /// Recording has begun, for the first time or again.
@@ -683,6 +722,7 @@ impl Recorder {
 
     /// The connection is gone: what is left of an unfinished access unit goes.
     pub fn forget_unfinished(&mut self) {
+        self.sync_awaited_since = None;
         self.buffer.truncate(self.complete);
     }
 }

@@ -3,19 +3,39 @@
 use super::Doing;
 use super::body::Body;
 use super::task::Came;
+use super::view::View;
 use crate::db;
 use crate::nvr::Nvr;
 use crate::nvr::port::ConnId;
 use crate::recording::{DirId, RecordingId};
 use crate::time::{Monotonic, Now};
 
+/// Why something cannot be read.
+pub const AWAY: &str = "its sample directory is away";
+
 impl Nvr {
+    /// A directory was attached: what is in it can be read.
+    pub(in crate::nvr) fn directory_can_be_read(&mut self, dir: DirId) {
+        self.web.files.dir_is_here(dir);
+    }
+
+    /// Something of it is in a directory that cannot be used now: why, for people.
+    pub(super) fn is_away(&self, view: &View) -> Option<String> {
+        let file = &view.file;
+        let mut dirs = (0..file.segments()).map(|i| file.source(i).dir);
+        let away = dirs.find(|d| !self.web.files.has_dir(*d))?;
+        let path = self.dirs.get(&away).map(|d| d.path().display().to_string());
+        Some(match path {
+            Some(path) => format!("the sample directory {path} is away: try again when it is back"),
+            None => "its sample directory is gone".to_owned(),
+        })
+    }
+
     /// A directory is lost: what is being sent of it cannot go on.
     pub(in crate::nvr) fn stop_reading(&mut self, now: Now, dir: DirId) {
         self.web.hls.forget_dir(dir);
         for conn in self.web.files.forget_dir(&mut self.out, dir) {
-            let why = "its sample directory is away".to_owned();
-            self.came(now, conn, Came::Sample(Err(why)));
+            self.came(now, conn, Came::Sample(Err(AWAY.to_owned())));
         }
         let cut: Vec<ConnId> = self
             .web
@@ -25,7 +45,7 @@ impl Nvr {
             .map(|(conn, _)| *conn)
             .collect();
         for conn in cut {
-            self.fail_body(conn, "its sample directory is away");
+            self.fail_body(conn, AWAY);
         }
     }
 

@@ -4,6 +4,7 @@
 //! since then is sent from there, and frames that come meanwhile wait. One that does not keep up loses
 //! frames up to a sync sample, and is told how many.
 
+use super::sample_files::Found;
 use super::{Doing, Web};
 use crate::http::websocket::{self, Endpoint, Handshake, Reaction, Reason};
 use crate::http::{Request, Status};
@@ -371,7 +372,7 @@ impl Nvr {
             return;
         };
         let (dir, samples) = (dir.id(), newest_gop(stream, until));
-        let Some(file) = self.web.files.get(&mut self.out, dir, recording, conn) else {
+        let Found::Open(file) = self.web.files.get(&mut self.out, dir, recording, conn) else {
             return;
         };
         let Some(viewer) = self.web.viewer(conn) else {

@@ -62,10 +62,12 @@ use body::{Body, Progress};
 use calendar::Calendar;
 pub use calendar::Page as CalendarPage;
 use changed::Changed;
+use given_up::AWAY;
 use indexes::Indexes;
 use live::Viewer;
 use picture::Thumbnails;
-use sample_files::SampleFiles;
+pub use sample_files::files_for_reading;
+use sample_files::{Found, SampleFiles};
 use signals::Signals;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -463,13 +465,13 @@ impl Nvr {
             Ok(need) => {
                 let stage = Stage::Working(task);
                 self.set_asking(conn, Asking { request, stage });
-                self.bring(conn, need);
+                self.bring(now, conn, need);
             }
         }
     }
 
     /// Sees to it that a task gets what it needs.
-    fn bring(&mut self, conn: ConnId, need: Need) {
+    fn bring(&mut self, now: Now, conn: ConnId, need: Need) {
         match need {
             Need::Nothing | Need::Calendar | Need::Recorded => {}
             Need::Database(question) => self.web.ask(&mut self.out, conn, question),
@@ -483,8 +485,12 @@ impl Nvr {
                 self.web.trying.insert(id, attempt);
             }
             Need::Sample { dir, id, range } => {
-                let Some(file) = self.web.files.get(&mut self.out, dir, id, conn) else {
-                    return;
+                let file = match self.web.files.get(&mut self.out, dir, id, conn) {
+                    Found::Open(file) => file,
+                    Found::Opening => return,
+                    Found::Away => {
+                        return self.came(now, conn, Came::Sample(Err(AWAY.to_owned())));
+                    }
                 };
                 let request = DiskRequest::Read {
                     file,
@@ -603,6 +609,11 @@ impl Nvr {
             content_type: view.file.content_type().to_owned().into(),
         };
         let plan = crate::http::ranges::plan(request, &representation);
+        if let Some(why) = self.is_away(view).filter(|_| !plan.pieces.is_empty()) {
+            // Nothing that cannot be kept is promised.
+            let response = Response::text(Status::ServiceUnavailable, &why);
+            return self.respond(now, conn, response);
+        }
         let refused = plan.head.status.code() >= 400;
         let head: ResponseHead = fields
             .into_iter()

@@ -4,7 +4,7 @@
 use crate::nvr::outbox::{Outbox, Purpose};
 use crate::nvr::port::{ConnId, DiskRequest, FileId};
 use crate::recording::{DirId, RecordingId};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Files that are open at a time, where the system gives so many descriptors: a day of a stream and some more,
 /// as scrubbing through a day goes all over it. The one that was not asked for for longest is
@@ -13,6 +13,11 @@ pub const MAX_OPEN: usize = 1536;
 
 /// The least, however few descriptors there are.
 const MIN_OPEN: usize = 16;
+
+/// Files that are kept open of a process that may have so many descriptors.
+pub fn files_for_reading(descriptors: usize) -> usize {
+    (descriptors / 8 * 3).clamp(MIN_OPEN, MAX_OPEN)
+}
 
 /// A file's way.
 enum State {
@@ -28,8 +33,20 @@ struct Entry {
     last_use: u64,
 }
 
+/// What there is of a file that somebody wants to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    Open(FileId),
+    /// It is being opened: who wants it will be told.
+    Opening,
+    /// Its directory cannot be used now.
+    Away,
+}
+
 /// See the module.
 pub struct SampleFiles {
+    /// Directories that can be used.
+    here: BTreeSet<DirId>,
     entries: HashMap<RecordingId, Entry>,
     by_file: HashMap<FileId, RecordingId>,
     /// Each entry's last use.
@@ -41,6 +58,7 @@ pub struct SampleFiles {
 impl Default for SampleFiles {
     fn default() -> SampleFiles {
         SampleFiles {
+            here: BTreeSet::new(),
             entries: HashMap::new(),
             by_file: HashMap::new(),
             by_use: BTreeMap::new(),
@@ -54,28 +72,34 @@ impl SampleFiles {
     /// Bounds the files to three of eight descriptors that the process may have: connections need
     /// the others.
     pub fn set_descriptors(&mut self, limit: usize) {
-        self.most = (limit / 8 * 3).clamp(MIN_OPEN, MAX_OPEN);
+        self.most = files_for_reading(limit);
     }
 
-    /// The open file of a recording; `None` if `conn` will be told when it is
-    /// ([`Self::opened`]).
-    pub fn get(
-        &mut self,
-        out: &mut Outbox,
-        dir: DirId,
-        id: RecordingId,
-        conn: ConnId,
-    ) -> Option<FileId> {
+    /// A directory can be used, until [`Self::forget_dir`].
+    pub fn dir_is_here(&mut self, dir: DirId) {
+        self.here.insert(dir);
+    }
+
+    /// Whether it can be.
+    pub fn has_dir(&self, dir: DirId) -> bool {
+        self.here.contains(&dir)
+    }
+
+    /// The file of a recording. If it is being opened, `conn` is told when it is ([`Self::opened`]).
+    pub fn get(&mut self, out: &mut Outbox, dir: DirId, id: RecordingId, conn: ConnId) -> Found {
+        if !self.has_dir(dir) {
+            return Found::Away;
+        }
         self.uses += 1;
         if let Some(entry) = self.entries.get_mut(&id).filter(|e| e.dir == dir) {
             self.by_use.remove(&entry.last_use);
             self.by_use.insert(self.uses, id);
             entry.last_use = self.uses;
             return match &mut entry.state {
-                State::Open => Some(entry.file),
+                State::Open => Found::Open(entry.file),
                 State::Opening(waiting) => {
                     waiting.push(conn);
-                    None
+                    Found::Opening
                 }
             };
         }
@@ -105,7 +129,7 @@ impl SampleFiles {
             last_use: self.uses,
         };
         self.entries.insert(id, entry);
-        None
+        Found::Opening
     }
 
     /// An opening was answered: who waited for it.
@@ -136,6 +160,7 @@ impl SampleFiles {
 
     /// A directory is lost or put away. Who waited for one of its files.
     pub fn forget_dir(&mut self, out: &mut Outbox, dir: DirId) -> Vec<ConnId> {
+        self.here.remove(&dir);
         let lost: Vec<RecordingId> = self
             .entries
             .iter()
@@ -212,7 +237,8 @@ mod tests {
     }
 
     fn open(files: &mut SampleFiles, out: &mut Outbox, sequence: u32) -> FileId {
-        assert_eq!(files.get(out, DIR, id(sequence), CONN), None);
+        files.dir_is_here(DIR);
+        assert_eq!(files.get(out, DIR, id(sequence), CONN), Found::Opening);
         let file = *files
             .by_file
             .iter()
@@ -232,10 +258,11 @@ mod tests {
             .collect();
         assert_eq!(asked(&mut out), (MIN_OPEN, Vec::new()));
         // The first one is used again, so the second one goes; then the third, which fails to open anew.
-        assert_eq!(files.get(&mut out, DIR, id(0), CONN), Some(open[0]));
-        assert_eq!(files.get(&mut out, DIR, id(100), CONN), None);
+        let found = files.get(&mut out, DIR, id(0), CONN);
+        assert_eq!(found, Found::Open(open[0]));
+        assert_eq!(files.get(&mut out, DIR, id(100), CONN), Found::Opening);
         assert_eq!(asked(&mut out), (1, vec![open[1]]));
-        assert_eq!(files.get(&mut out, DIR, id(101), CONN), None);
+        assert_eq!(files.get(&mut out, DIR, id(101), CONN), Found::Opening);
         assert_eq!(asked(&mut out), (1, vec![open[2]]));
         let file = *files
             .by_file
@@ -251,11 +278,24 @@ mod tests {
     #[test]
     fn who_waits_is_told_though_the_recording_changes_its_directory() {
         let (mut files, mut out) = (SampleFiles::default(), Outbox::default());
-        assert_eq!(files.get(&mut out, DIR, id(1), CONN), None);
-        assert_eq!(files.get(&mut out, DirId(2), id(1), ConnId(2)), None);
+        files.dir_is_here(DIR);
+        files.dir_is_here(DirId(2));
+        assert_eq!(files.get(&mut out, DIR, id(1), CONN), Found::Opening);
+        let found = files.get(&mut out, DirId(2), id(1), ConnId(2));
+        assert_eq!(found, Found::Opening);
         assert_eq!(asked(&mut out).1.len(), 1);
         let file = files.entries[&id(1)].file;
         assert_eq!(files.opened(file, true), [CONN, ConnId(2)]);
         assert_eq!(files.by_use.len(), 1);
+    }
+
+    #[test]
+    fn nothing_of_a_directory_that_is_away_is_opened() {
+        let (mut files, mut out) = (SampleFiles::default(), Outbox::default());
+        assert_eq!(files.get(&mut out, DIR, id(1), CONN), Found::Away);
+        open(&mut files, &mut out, 1);
+        assert_eq!(files.forget_dir(&mut out, DIR), []);
+        assert_eq!(files.get(&mut out, DIR, id(1), CONN), Found::Away);
+        assert_eq!(asked(&mut out).0, 1);
     }
 }
