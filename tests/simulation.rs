@@ -12,10 +12,10 @@ use moonfire_nvr::nvr::port::{Action, ConnId, Core, DiskRequest, Event, FileId, 
 use moonfire_nvr::recording::StreamId;
 use moonfire_nvr::sim::clock::BootClock;
 use moonfire_nvr::sim::scenario::{BoardEnd, Change, Incident, PASSWORD, Scenario};
-use moonfire_nvr::sim::world::{Failure, Report, Subject, Tracing, World, run};
+use moonfire_nvr::sim::world::{Failure, Report, Subject, Tracing, World, run, run_and_inspect};
 use moonfire_nvr::simulated_camera::misbehave::{Fault, Kind};
 use moonfire_nvr::time::{Duration90k, Monotonic, Now};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -82,8 +82,8 @@ fn one_seed() {
     }
 }
 
-/// Seeds that failed once, and with what.
-const FIXED: [(u64, &str); 5] = [
+/// Seeds that failed once, and with what, by what scenarios were made of at the time.
+const FIXED_OF_OLD: [(u64, &str); 5] = [
     (700, "an operation was under way when it exited"),
     (
         712,
@@ -96,11 +96,28 @@ const FIXED: [(u64, &str); 5] = [
         "a recording that came back late was moved onto another",
     ),
 ];
+const FIXED_UNWATCHED: [(u64, &str); 6] = [
+    (3191, "recordings overlapped after the clock was set"),
+    (3621, "recordings overlapped after the clock was set"),
+    (6535, "recordings overlapped after the clock was set back"),
+    (5495, "frames were lost that had been acknowledged"),
+    (7198, "a stream did not come back"),
+    (11320, "a power cut in the midst of a good end was none"),
+];
+const FIXED_WATCHED: [(u64, &str); 2] = [
+    (7, "a file in a directory that was away was opened"),
+    (172, "a disk that hung was asked for write after write"),
+];
 
 #[test]
 fn seeds_that_failed_once_pass() {
-    for (seed, what) in FIXED {
-        if let Err(failure) = run_scenario(Scenario::of_old(seed), Tracing::Off) {
+    let all = FIXED_OF_OLD
+        .map(|(seed, what)| (Scenario::of_old(seed), what))
+        .into_iter()
+        .chain(FIXED_UNWATCHED.map(|(seed, what)| (Scenario::unwatched(seed), what)))
+        .chain(FIXED_WATCHED.map(|(seed, what)| (Scenario::watched(seed), what)));
+    for (scenario, what) in all {
+        if let Err(failure) = run_scenario(scenario, Tracing::Off) {
             panic!("again, {what}: {failure}");
         }
     }
@@ -301,11 +318,18 @@ struct Tampering {
     misreads_clock_by: Duration90k,
     /// It says that it holds far too much.
     is_fat: bool,
+    /// Connections of those who look.
+    viewers: BTreeSet<ConnId>,
+    now: Monotonic,
+    opened: Option<Action>,
+    /// Actions that are held back, and since when.
+    held: VecDeque<(Monotonic, Action)>,
 }
 
 impl Core for Tampered {
     fn handle(&mut self, now: Now, event: Event<'_>) {
         let wall = now.wall + self.state.misreads_clock_by;
+        self.state.now = now.monotonic;
         self.core.handle(Now { wall, ..now }, event);
         while let Some(action) = self.core.next_action() {
             self.out.extend((self.tamper)(&mut self.state, action));
@@ -321,13 +345,19 @@ impl Core for Tampered {
     }
 
     fn allocate_conn(&mut self) -> ConnId {
-        self.core.allocate_conn()
+        let conn = self.core.allocate_conn();
+        self.state.viewers.insert(conn);
+        conn
     }
 }
 
 impl Subject for Tampered {
     fn held_bytes(&self, now: Now) -> u64 {
         self.core.held_bytes(now) + if self.state.is_fat { 1 << 40 } else { 0 }
+    }
+
+    fn set_descriptors(&mut self, limit: usize) {
+        self.core.set_descriptors(limit);
     }
 }
 
@@ -641,4 +671,239 @@ fn hasty_retries_are_caught() {
         },
     );
     assert_eq!(rule.as_deref(), Some("limits"));
+}
+
+/// A quiet world in which somebody looks.
+fn with_viewers(seed: u64, time: Duration) -> Scenario {
+    Scenario {
+        viewers: 6,
+        descriptors: 64,
+        ..Scenario::quiet(seed, time)
+    }
+}
+
+#[test]
+fn those_who_look_are_served() {
+    let (mut whole, mut frames) = (0, 0);
+    for seed in 0..4 {
+        let scenario = with_viewers(seed, Duration::from_secs(200));
+        let mut make = |config, seed| -> Box<dyn Subject> { Box::new(Nvr::new(config, seed)) };
+        let result = run_and_inspect(
+            scenario,
+            Tracing::Tail,
+            &mut make,
+            |_| (),
+            |world| {
+                let seen = world.viewers.seen();
+                (whole, frames) = (whole + seen.whole, frames + seen.frames);
+                Ok(())
+            },
+        );
+        if let Err(failure) = result {
+            panic!("{failure}");
+        }
+    }
+    assert!(
+        whole > 40 && frames > 10_000,
+        "{whole} files, {frames} frames"
+    );
+}
+
+#[test]
+fn bytes_that_were_not_recorded_are_caught() {
+    let rule = run_tampered(
+        with_viewers(1, Duration::from_secs(200)),
+        |_, mut action| {
+            if let Action::SendFile { range, .. } = &mut action {
+                if range.start > 0 {
+                    *range = range.start - 1..range.end - 1;
+                }
+            }
+            vec![action]
+        },
+    );
+    assert_eq!(rule.as_deref(), Some("served-bytes"));
+}
+
+#[test]
+fn answers_that_are_not_whole_are_caught() {
+    // Said twice.
+    let rule = run_tampered(
+        with_viewers(1, Duration::from_secs(200)),
+        |t, action| match &action {
+            Action::Send { conn, bytes } if t.viewers.contains(conn) => {
+                let (conn, bytes) = (*conn, bytes.clone());
+                vec![action, Action::Send { conn, bytes }]
+            }
+            _ => vec![action],
+        },
+    );
+    assert_eq!(rule.as_deref(), Some("served-whole"));
+    // Broken off by the recorder.
+    let rule = run_tampered(
+        with_viewers(1, Duration::from_secs(200)),
+        |t, action| match &action {
+            Action::SendFile { conn, .. } => {
+                t.count += 1;
+                let (conn, flush) = (*conn, false);
+                match t.count > 20 && t.conn.is_none() {
+                    true => {
+                        t.conn = Some(conn);
+                        vec![Action::Close { conn, flush }]
+                    }
+                    false => vec![action],
+                }
+            }
+            _ => vec![action],
+        },
+    );
+    assert_eq!(rule.as_deref(), Some("cut-has-cause"));
+}
+
+/// An opening of the same file under another number.
+fn open_again(t: &mut Tampering, action: &Action) -> Option<Action> {
+    let Action::Disk {
+        request: DiskRequest::Open { dir, name, .. },
+        ..
+    } = action
+    else {
+        return None;
+    };
+    t.count += 1;
+    let n = u64::MAX - t.count as u64;
+    let (file, dir, name) = (FileId(n), *dir, name.clone());
+    Some(Action::Disk {
+        op: OpId(n),
+        request: DiskRequest::Open { file, dir, name },
+    })
+}
+
+#[test]
+fn files_without_bound_are_caught() {
+    // Many at once, or one after another that are never closed.
+    for at_once in [true, false] {
+        let scenario = with_viewers(1, Duration::from_secs(200));
+        let rule = run_tampered(scenario, move |t, action| {
+            let more = match at_once {
+                true => (0..30).filter_map(|_| open_again(t, &action)).collect(),
+                false if matches!(action, Action::SendFile { .. } | Action::SendShared { .. }) => {
+                    let again = t.opened.take().and_then(|a| open_again(t, &a));
+                    t.opened = again.as_ref().and_then(|a| open_again(t, a));
+                    again.into_iter().collect()
+                }
+                false => {
+                    t.opened = open_again(t, &action).or(t.opened.take());
+                    Vec::new()
+                }
+            };
+            std::iter::once(action).chain(more).collect()
+        });
+        assert_eq!(rule.as_deref(), Some("bounded"), "{at_once}");
+    }
+}
+
+#[test]
+fn viewers_who_are_kept_for_ever_are_caught() {
+    let rule = run_tampered(
+        with_viewers(2, Duration::from_secs(500)),
+        |t, action| match &action {
+            Action::Close { conn, .. } if t.viewers.contains(conn) => Vec::new(),
+            _ => vec![action],
+        },
+    );
+    assert_eq!(rule.as_deref(), Some("lets-go"));
+}
+
+#[test]
+fn viewers_who_are_not_served_again_are_caught() {
+    let scenario = with_viewers(1, Duration::from_secs(111));
+    let rule = run_tampered(scenario, |t, action| match &action {
+        Action::Send { conn, .. } if t.viewers.contains(conn) => {
+            let late = t.conn.is_some_and(|first| *conn > first);
+            t.count += 1;
+            if t.count == 100 {
+                t.conn = Some(*conn);
+            }
+            if late { Vec::new() } else { vec![action] }
+        }
+        _ => vec![action],
+    });
+    let rule = rule.expect("a broken rule");
+    assert!(
+        ["served-again", "cut-has-cause"].contains(&rule.as_str()),
+        "{rule}"
+    );
+}
+
+#[test]
+fn recording_that_waits_for_viewers_is_caught() {
+    let scenario = Scenario {
+        viewers: 6,
+        ..with_power_cut(1)
+    };
+    assert_eq!(run_tampered(scenario.clone(), |_, a| vec![a]), None);
+    let rule = run_tampered(scenario, |t, action| {
+        t.count += usize::from(matches!(action, Action::SendFile { .. }));
+        let writes = matches!(
+            action,
+            Action::Disk {
+                request: DiskRequest::Write { .. },
+                ..
+            }
+        );
+        let mut actions = Vec::new();
+        match writes && t.count > 0 {
+            true => t.held.push_back((t.now, action)),
+            false => actions.push(action),
+        }
+        while t
+            .held
+            .front()
+            .is_some_and(|(at, _)| t.now.since(*at) > Duration::from_secs(8))
+        {
+            actions.extend(t.held.pop_front().map(|(_, action)| action));
+        }
+        actions
+    });
+    assert_eq!(rule.as_deref(), Some("acknowledged-is-kept"));
+}
+
+#[test]
+fn a_camera_taken_out_and_a_stream_moved_lose_nothing() {
+    for seed in 0..200 {
+        let mut scenario = Scenario::quiet(seed, Duration::from_secs(240));
+        if scenario.disks.len() < 2 {
+            continue;
+        }
+        let kind = StreamKind::Main;
+        let disk = 1 - scenario.cameras[0].main.disk;
+        let changes = [
+            Change::Move {
+                camera: 0,
+                kind,
+                disk,
+            },
+            Change::Remove { camera: 1 },
+            Change::Add { camera: 1 },
+            Change::Move {
+                camera: 0,
+                kind,
+                disk: 1 - disk,
+            },
+        ];
+        let incidents = changes.into_iter().zip(1..).map(|(change, n)| {
+            let at = Monotonic(0) + Duration::from_secs(20 * n);
+            (at, Incident::Configure(change))
+        });
+        scenario.incidents = incidents.collect();
+        scenario.healed = Monotonic(100_000_000_000);
+        match run_scenario(scenario, Tracing::Tail) {
+            Ok(report) => assert!(report.frames_recorded > 300, "{report:?}"),
+            Err(failure) => panic!("{failure}"),
+        }
+        if seed > 20 {
+            return;
+        }
+    }
+    panic!("no world with two disks");
 }

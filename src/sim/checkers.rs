@@ -10,7 +10,7 @@ use crate::recording::{DirId, Recording, RecordingId, StreamId, chain, index};
 use crate::sim::clock::true_wall_at;
 use crate::sim::monitor::Broken;
 use crate::sim::rows::{Rows, StreamRows};
-use crate::sim::scenario::{Incident, RECOVERY_BOUND};
+use crate::sim::scenario::{Incident, RECOVERY_BOUND, SMALL_DISK_BYTES};
 use crate::sim::witness::{FrameId, SentFrame, SentSession, StreamKey, StreamLog};
 use crate::sim::world::World;
 use crate::time::{Duration90k, Monotonic, Wall90k};
@@ -374,11 +374,7 @@ impl StreamCheck<'_, '_> {
             return true;
         }
         let by = at + self.world.sync_interval() + SYNC_SLACK;
-        let crashed = match witness.stop_after(at) {
-            Some(stop) => !stop.in_good_order && stop.at < by,
-            None => false,
-        };
-        crashed || self.log.troubled(at, by)
+        witness.crashed_within(at, by) || self.log.troubled(at, by)
     }
 
     /// When the oldest frame that is still kept was delivered; what came before was given up.
@@ -481,14 +477,12 @@ impl StreamCheck<'_, '_> {
         if let Some((_, r)) = too_old {
             return self.fail("limits", format!("{} is too old to be kept", r.id));
         }
-        let disk = plan.disk;
-        let squeezed = self.world.scenario.disks[disk].capacity < 16 << 20
-            || self
-                .world
-                .scenario
-                .incidents
-                .iter()
-                .any(|(_, i)| matches!(i, Incident::DiskFull { disk: d, .. } if *d == disk));
+        let scenario = &self.world.scenario;
+        let mut disks = scenario.disks.iter().enumerate();
+        let mut incidents = scenario.incidents.iter();
+        let squeezed = disks.any(|(i, d)| plan.is_on(i) && d.capacity < SMALL_DISK_BYTES)
+            || incidents
+                .any(|(_, i)| matches!(i, Incident::DiskFull { disk, .. } if plan.is_on(*disk)));
         let limited = plan.retain_bytes.is_some() || plan.was_limited;
         let needed = |(id, at): &(&RecordingId, &Wall90k)| {
             let end = memory.seen.get(id).map(|seen| seen.end);

@@ -20,5 +20,6 @@ pub mod random;
 pub mod rows;
 pub mod scenario;
 pub mod trace;
+pub mod viewers;
 pub mod witness;
 pub mod world;

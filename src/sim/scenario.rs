@@ -1,6 +1,10 @@
 //! What a seed makes of the world: how many cameras and disks, and which incidents befall them when.
 
-use crate::config::{self, CameraConfig, Config, Reserve, Retain, Secret, StreamConfig, Transport};
+use crate::access::Permission;
+use crate::config::{
+    self, CameraConfig, Config, HttpConfig, Listen, Reserve, Retain, Secret, StreamConfig,
+    Transport,
+};
 use crate::db::StreamKind;
 use crate::sim::clock::BootClock;
 use crate::sim::disk::Presence;
@@ -9,6 +13,7 @@ use crate::sim::random::Random;
 use crate::sim::witness::StreamKey;
 use crate::simulated_camera::misbehave::{self, Kind};
 use crate::time::Monotonic;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,8 +23,12 @@ pub const PASSWORD: &str = "corn-flower-77";
 pub const USERNAME: &str = "recorder";
 /// After the last incident every stream records again within this time.
 pub const RECOVERY_BOUND: Duration = Duration::from_secs(90);
-/// How long the world goes on after that.
-const AFTERMATH: Duration = Duration::from_secs(20);
+/// How long the world goes on after that. Viewers are all served within it.
+pub const AFTERMATH: Duration = Duration::from_secs(20);
+/// A disk of less may be filled by what is recorded.
+pub const SMALL_DISK_BYTES: u64 = 16 << 20;
+/// Descriptors of a usual process.
+const DESCRIPTORS: usize = 1024;
 
 /// A world and what befalls it.
 #[derive(Clone, Debug)]
@@ -28,6 +37,10 @@ pub struct Scenario {
     pub cameras: Vec<CameraPlan>,
     pub disks: Vec<DiskPlan>,
     pub first_boot: BootClock,
+    /// Those who look at what is recorded.
+    pub viewers: usize,
+    /// Descriptors that the recorder may have, as it is told.
+    pub descriptors: usize,
     /// In order of time.
     pub incidents: Vec<(Monotonic, Incident)>,
     /// Everything is healed at this time.
@@ -65,6 +78,8 @@ pub struct StreamPlan {
     /// It is to be recorded.
     pub record: bool,
     pub disk: usize,
+    /// Disks that it was recorded to before.
+    pub was_on: Vec<usize>,
 }
 
 /// One disk.
@@ -156,8 +171,16 @@ pub enum Change {
         kind: StreamKind,
         record: bool,
     },
-    /// A camera that was not in it is added.
+    /// A camera that is not in it is added.
     Add { camera: usize },
+    /// A camera is taken out of it.
+    Remove { camera: usize },
+    /// A stream is recorded to another disk.
+    Move {
+        camera: usize,
+        kind: StreamKind,
+        disk: usize,
+    },
 }
 
 /// How the recorder ends.
@@ -171,6 +194,21 @@ pub enum BoardEnd {
 impl Scenario {
     /// The scenario of a seed.
     pub fn new(seed: u64) -> Scenario {
+        let mut s = Scenario::watched(seed);
+        s.draw_moves(&mut Random::new(seed, "moves"));
+        s.incidents.sort_by_key(|(at, _)| *at);
+        s
+    }
+
+    /// The same before cameras were taken out of the configuration and streams moved to other disks.
+    pub fn watched(seed: u64) -> Scenario {
+        let mut s = Scenario::unwatched(seed);
+        s.draw_viewers(&mut Random::new(seed, "viewers"));
+        s
+    }
+
+    /// The same with nobody who looks at it, as scenarios were before there were viewers.
+    pub fn unwatched(seed: u64) -> Scenario {
         let (mut s, last) = Scenario::unchanging(seed);
         s.draw_changes(&mut Random::new(seed, "configuration"));
         s.draw_days(&mut Random::new(seed, "days"));
@@ -208,6 +246,8 @@ impl Scenario {
                 })
                 .collect(),
             first_boot: r.pick(&[BootClock::Right, BootClock::Right, BootClock::Epoch]),
+            viewers: 0,
+            descriptors: DESCRIPTORS,
             incidents: Vec::new(),
             healed: Monotonic(0),
             ends: Monotonic(0),
@@ -352,6 +392,39 @@ impl Scenario {
         self.incidents.push((at, off));
     }
 
+    /// In some worlds somebody looks at what is recorded.
+    fn draw_viewers(&mut self, r: &mut Random) {
+        if r.percent(40) {
+            self.viewers = r.within(1..=6) as usize;
+            self.descriptors = r.pick(&[64, 64, DESCRIPTORS]);
+        }
+    }
+
+    /// In some worlds a camera is taken out of the configuration for a while, or a stream is moved to
+    /// another disk. Nothing of that comes later than other changes do.
+    fn draw_moves(&mut self, r: &mut Random) {
+        if !r.percent(15) {
+            return;
+        }
+        let camera = r.index(self.cameras.len());
+        let at = r.millis(2_000..=110_000);
+        if self.disks.len() == 1 || r.percent(40) {
+            self.change_at(at, Change::Remove { camera });
+            if r.percent(70) {
+                let again = at + r.millis(500..=60_000);
+                self.change_at(again, Change::Add { camera });
+            }
+            return;
+        }
+        for _ in 0..r.within(1..=3) {
+            let camera = r.index(self.cameras.len());
+            let kinds: Vec<StreamKind> = self.cameras[camera].streams().map(|(k, _)| k).collect();
+            let (kind, disk) = (r.pick(&kinds), r.index(self.disks.len()));
+            let at = r.millis(2_000..=110_000);
+            self.change_at(at, Change::Move { camera, kind, disk });
+        }
+    }
+
     /// Changes the configuration. Returns the streams that this may interrupt.
     pub fn change(&mut self, change: &Change) -> Vec<StreamKey> {
         match *change {
@@ -384,6 +457,17 @@ impl Scenario {
                 self.cameras[camera].configured = true;
                 self.keys(camera)
             }
+            Change::Remove { camera } => {
+                self.cameras[camera].configured = false;
+                self.keys(camera)
+            }
+            Change::Move { camera, kind, disk } => {
+                if let Some(stream) = self.cameras[camera].stream_mut(kind) {
+                    let before = std::mem::replace(&mut stream.disk, disk);
+                    stream.was_on.push(before);
+                }
+                vec![(camera, kind)]
+            }
         }
     }
 
@@ -397,6 +481,13 @@ impl Scenario {
             _ => true,
         };
         is_honest(self.first_boot) && self.incidents.iter().all(|(_, i)| keeps_it(i))
+    }
+
+    /// A disk may be so full that what is being read has to go.
+    pub fn squeezes_disks(&self) -> bool {
+        let small = |d: &DiskPlan| d.capacity < SMALL_DISK_BYTES;
+        let full = |(_, i): &(Monotonic, Incident)| matches!(i, Incident::DiskFull { .. });
+        self.disks.iter().any(small) || self.incidents.iter().any(full)
     }
 
     /// All that there is, is to be recorded. Returns the streams that were not, or not all.
@@ -431,8 +522,18 @@ impl Scenario {
                 bytes: None,
             },
             cameras,
+            http: (self.viewers > 0).then(watched).into_iter().collect(),
             ..Config::default()
         }
+    }
+}
+
+/// An address where everybody may look at everything.
+fn watched() -> HttpConfig {
+    let address = SocketAddr::from(([192, 0, 2, 1], 80));
+    HttpConfig {
+        allow_unauthenticated: vec![Permission::ViewLive, Permission::ViewRecordings],
+        ..HttpConfig::new(Listen::Tcp(address))
     }
 }
 
@@ -542,7 +643,15 @@ impl Default for StreamPlan {
             retain_days: None,
             record: true,
             disk: 0,
+            was_on: Vec::new(),
         }
+    }
+}
+
+impl StreamPlan {
+    /// It is, or was, recorded to a disk.
+    pub fn is_on(&self, disk: usize) -> bool {
+        self.disk == disk || self.was_on.contains(&disk)
     }
 }
 
@@ -638,6 +747,22 @@ impl CameraPlan {
 }
 
 impl Incident {
+    /// Answers that are being sent may break off.
+    pub fn interrupts_answers(&self) -> bool {
+        matches!(
+            self,
+            Incident::DiskSlow { .. }
+                | Incident::DiskFreeze { .. }
+                | Incident::DiskFull { .. }
+                | Incident::DiskFails { .. }
+                | Incident::DiskFailsNext { .. }
+                | Incident::DiskAway { .. }
+                | Incident::DatabaseSlow { .. }
+                | Incident::DatabaseFailsNext { .. }
+                | Incident::Configure(_)
+        )
+    }
+
     /// How long it lasts; zero if it is over at once.
     pub fn time(&self) -> Duration {
         match self {

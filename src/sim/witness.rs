@@ -128,6 +128,14 @@ impl Witness {
         self.stops.iter().copied().find(|stop| stop.at >= at)
     }
 
+    /// The recorder ended without notice from `from` on and before `to`, perhaps in the midst of ending
+    /// in good order.
+    pub fn crashed_within(&self, from: Monotonic, to: Monotonic) -> bool {
+        let within = |s: &&Stop| s.at >= from && s.at < to;
+        let mut stops = self.stops.iter().filter(within);
+        stops.any(|s| !s.in_good_order)
+    }
+
     /// Something stands in the way of a stream for `time`.
     pub fn trouble(&mut self, stream: StreamKey, from: Monotonic, time: Duration) {
         let trouble = Trouble {

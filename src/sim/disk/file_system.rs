@@ -178,6 +178,13 @@ impl FileSystem {
         Some(id)
     }
 
+    /// Opens a file that is open once more.
+    pub fn open_again(&mut self, id: InodeId) {
+        if let Some(inode) = self.inodes.get_mut(&id) {
+            inode.opens += 1;
+        }
+    }
+
     pub fn close(&mut self, id: InodeId) {
         if let Some(inode) = self.inodes.get_mut(&id) {
             inode.opens = inode.opens.saturating_sub(1);

@@ -136,6 +136,14 @@ struct Handle {
     busy_until: Monotonic,
 }
 
+/// A file that so many ranges are still to be sent of.
+struct Held {
+    disk: usize,
+    era: u32,
+    inode: InodeId,
+    ranges: usize,
+}
+
 struct Pending {
     op: OpId,
     request: DiskRequest,
@@ -159,6 +167,9 @@ pub struct Disks {
     dirs: BTreeMap<DirId, (usize, u32)>,
     attaching: BTreeSet<DirId>,
     files: BTreeMap<FileId, Handle>,
+    /// Files that connections still send from, whoever has closed them.
+    held: BTreeMap<FileId, Held>,
+    most_open_for_reading: usize,
     ops_used: HashSet<OpId>,
     files_used: HashSet<FileId>,
     files_failed: HashSet<FileId>,
@@ -175,6 +186,8 @@ impl Disks {
             dirs: BTreeMap::new(),
             attaching: BTreeSet::new(),
             files: BTreeMap::new(),
+            held: BTreeMap::new(),
+            most_open_for_reading: 0,
             ops_used: HashSet::new(),
             files_used: HashSet::new(),
             files_failed: HashSet::new(),
@@ -386,6 +399,9 @@ impl Disks {
                 busy_until: Monotonic(0),
             },
         );
+        if !writable {
+            self.count_open_for_reading();
+        }
         Some(disk)
     }
 
@@ -526,17 +542,91 @@ impl Disks {
         Ok(DiskReply::Done)
     }
 
-    /// The bytes of a range that is sent from an open file, or why there are none.
-    pub fn read_range(&mut self, file: FileId, range: Range<u64>) -> Result<Vec<u8>, String> {
-        let len = (range.end - range.start) as usize;
-        let read = self.on_file(file, |fs, inode| {
-            Ok(DiskReply::Read(fs.read(inode, range.start, len)))
+    /// A connection is to send a range of an open file: it stays open until [`Self::release`], as the
+    /// reactor has it. False if it is not open.
+    pub fn hold(&mut self, file: FileId) -> bool {
+        let handle = self.files.get(&file).filter(|h| !h.closing);
+        let Some((disk, era, inode)) = handle.and_then(|h| Some((h.disk, h.era, h.inode?))) else {
+            return false;
+        };
+        let held = self.held.entry(file).or_insert_with(|| {
+            if self.disks[disk].era == era {
+                self.disks[disk].file_system.open_again(inode);
+            }
+            Held {
+                disk,
+                era,
+                inode,
+                ranges: 0,
+            }
         });
-        match read {
-            Ok(DiskReply::Read(bytes)) if bytes.len() == len => Ok(bytes),
-            Ok(_) => Err("shorter than the range".to_owned()),
-            Err(e) => Err(e.to_string()),
+        held.ranges += 1;
+        self.count_open_for_reading();
+        true
+    }
+
+    /// The range was sent, or its connection is gone.
+    pub fn release(&mut self, file: FileId) {
+        let Some(held) = self.held.get_mut(&file) else {
+            return;
+        };
+        held.ranges -= 1;
+        if held.ranges == 0 {
+            let disk = &mut self.disks[held.disk];
+            if disk.era == held.era {
+                disk.file_system.close(held.inode);
+            }
+            self.held.remove(&file);
         }
+    }
+
+    /// When the disk of a held file gives bytes that are not in memory.
+    pub fn reads_by(&self, now: Monotonic, file: FileId, random: &mut Random) -> Monotonic {
+        let Some(held) = self.held.get(&file) else {
+            return now;
+        };
+        let health = &self.disks[held.disk].health;
+        let (from, to) = health.latency_ms;
+        now.max(health.frozen_until) + random.millis(from..=to + 80)
+    }
+
+    /// The bytes of a range of a held file, or why there are none.
+    pub fn read_held(&mut self, file: FileId, range: Range<u64>) -> Result<Vec<u8>, String> {
+        let held = self.held.get(&file).ok_or("not open")?;
+        let len = (range.end - range.start) as usize;
+        let disk = &mut self.disks[held.disk];
+        if disk.era != held.era || disk.fails() {
+            return Err(io::Error::from_raw_os_error(libc::EIO).to_string());
+        }
+        let bytes = disk.file_system.read(held.inode, range.start, len);
+        match bytes.len() == len {
+            true => Ok(bytes),
+            false => Err("shorter than the range".to_owned()),
+        }
+    }
+
+    /// The most files that were open for reading at once.
+    pub fn most_open_for_reading(&self) -> usize {
+        self.most_open_for_reading
+    }
+
+    fn count_open_for_reading(&mut self) {
+        let read_only = self.files.iter().filter(|(_, h)| !h.writable);
+        let read_only: BTreeSet<FileId> = read_only.map(|(f, _)| *f).collect();
+        let held = self.held.keys().filter(|f| !read_only.contains(f));
+        let count = read_only.len() + held.count();
+        self.most_open_for_reading = self.most_open_for_reading.max(count);
+    }
+
+    /// How many files are being opened or read for somebody.
+    pub fn reads_under_way(&self) -> usize {
+        let reads = self.pending.iter().filter(|p| {
+            matches!(
+                p.request,
+                DiskRequest::Open { .. } | DiskRequest::Read { .. }
+            )
+        });
+        reads.count()
     }
 
     fn on_file(
@@ -600,6 +690,7 @@ impl Disks {
             }
         }
         self.files.clear();
+        self.held.clear();
         self.dirs.clear();
         self.attaching.clear();
         self.ops_used.clear();

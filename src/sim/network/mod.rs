@@ -279,13 +279,6 @@ impl Network {
         }
     }
 
-    /// A connection fails on the recorder's side.
-    pub fn break_off(&mut self, now: Monotonic, conn: ConnId, reason: SocketError) {
-        if self.conns.remove(&conn).is_some() {
-            self.fail(now, conn, reason);
-        }
-    }
-
     pub fn send_to(&mut self, conn: ConnId) {
         // What reaches a camera by UDP (receiver reports) makes no difference to it.
         if !self.sockets.contains_key(&conn) {

@@ -7,7 +7,7 @@ use crate::sim::database;
 use crate::sim::disk::Health;
 use crate::sim::monitor::Broken;
 use crate::sim::network::Reach;
-use crate::sim::scenario::{BoardEnd, Incident, RECOVERY_BOUND};
+use crate::sim::scenario::{BoardEnd, Change, Incident, RECOVERY_BOUND};
 use crate::sim::witness::StreamKey;
 use crate::time::Duration90k;
 
@@ -27,6 +27,9 @@ impl World<'_> {
             Incident::ClockDrift { ppm } => self.clock.set_drift(ppm),
             Incident::Configure(change) => {
                 let interrupted = self.scenario.change(&change);
+                if let Change::Move { camera, kind, disk } = change {
+                    self.share_trouble((camera, kind), disk);
+                }
                 return self.reload(interrupted);
             }
             Incident::Board { end, time, clock } => match end {
@@ -159,6 +162,8 @@ impl World<'_> {
     /// The recorder is told to read its configuration again; a change of it may interrupt these streams.
     fn reload(&mut self, interrupted: Vec<StreamKey>) -> Result<(), Broken> {
         self.config = self.scenario.config();
+        let now = self.clock.world();
+        self.viewers.trouble(now, now + RECOVERY_BOUND);
         if !matches!(self.board, Board::On(_)) {
             // It reads it when it starts.
             return Ok(());
@@ -168,9 +173,23 @@ impl World<'_> {
         self.deliver_and_watch(Event::Reload(Box::new(config)))
     }
 
+    /// A stream comes to a disk: what troubles that one troubles it.
+    fn share_trouble(&mut self, key: StreamKey, disk: usize) {
+        let now = self.clock.world();
+        for (of, until) in &self.disk_troubles {
+            if *of == disk && *until > now {
+                self.witness.trouble(key, now, until.since(now));
+            }
+        }
+    }
+
     /// Tells the witness which streams an incident may cost frames that were delivered.
     pub(super) fn note_trouble(&mut self, incident: &Incident) {
         let now = self.clock.world();
+        if incident.interrupts_answers() {
+            let time = incident.time() + RECOVERY_BOUND;
+            self.viewers.trouble(now, now + time);
+        }
         let disk = match *incident {
             // The recorder's budget carries it over less than this.
             Incident::DiskSlow { most_ms, .. } if most_ms < 500 => return,
@@ -183,6 +202,7 @@ impl World<'_> {
             _ => return,
         };
         let time = incident.time() + RECOVERY_BOUND;
+        self.disk_troubles.push((disk, now + time));
         for key in self.streams_on(disk) {
             self.witness.trouble(key, now, time);
         }

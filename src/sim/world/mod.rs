@@ -5,8 +5,8 @@ mod incidents;
 
 use crate::config::Config;
 use crate::db;
-use crate::nvr::port::{Action, Core, Event, SocketError};
-use crate::nvr::{Nvr, STREAM_BACKLOG_BYTES, TOTAL_BACKLOG_BYTES};
+use crate::nvr::port::{Action, Core, Event};
+use crate::nvr::{Nvr, STREAM_BACKLOG_BYTES, TOTAL_BACKLOG_BYTES, files_for_reading};
 use crate::sim::agenda::Agenda;
 use crate::sim::checkers::{self, Memory};
 use crate::sim::clock::{BootClock, Clock};
@@ -17,11 +17,14 @@ use crate::sim::monitor::{Broken, LogWatch, MAX_ACTIONS_AN_EVENT};
 use crate::sim::network::{Arrival, Network};
 use crate::sim::random::Random;
 use crate::sim::rows::Rows;
-use crate::sim::scenario::{Incident, Scenario};
+use crate::sim::scenario::{AFTERMATH, Incident, RECOVERY_BOUND, Scenario};
 use crate::sim::trace::{self, Trace};
+use crate::sim::viewers::{self, MAX_FILES_AHEAD, Viewers};
 use crate::sim::witness::{StreamKey, Witness};
 use crate::time::{Monotonic, Now, Wall90k};
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A core that was told to shut down is gone after this time.
@@ -38,12 +41,18 @@ const EVENTS_A_LOOK: u64 = 128;
 pub trait Subject: Core {
     /// Bytes of frames in its buffers and on their way to disks.
     fn held_bytes(&self, now: Now) -> u64;
+    /// It may have so many descriptors. Where nobody looks, that makes no difference.
+    fn set_descriptors(&mut self, _limit: usize) {}
 }
 
 impl Subject for Nvr {
     fn held_bytes(&self, now: Now) -> u64 {
         let status = self.status(now);
         status.backlog_bytes + status.buffered_bytes
+    }
+
+    fn set_descriptors(&mut self, limit: usize) {
+        Nvr::set_descriptors(self, limit);
     }
 }
 
@@ -58,6 +67,8 @@ enum Todo {
     Boot(BootClock),
     /// Everything is healed.
     Heal,
+    /// Everybody who looks ought to be served again.
+    Examine,
     /// The end of the world: the last shutdown.
     End,
 }
@@ -139,9 +150,12 @@ pub struct World<'a> {
     pub store: Store,
     pub helper: Helper,
     pub witness: Witness,
+    pub viewers: Viewers,
     pub memory: Memory,
     /// The latest time that the recorder's wall clock has shown.
     pub latest_wall: Wall90k,
+    /// Disks in trouble, and until when they excuse what is lost.
+    disk_troubles: Vec<(usize, Monotonic)>,
     /// Streams that changes of the configuration not yet in force may interrupt.
     reconfigured: BTreeSet<StreamKey>,
     trace: Trace,
@@ -207,6 +221,17 @@ impl<'a> World<'a> {
         }
         agenda.enter(scenario.healed, Todo::Heal);
         agenda.enter(scenario.ends, Todo::End);
+        let mut viewers = Viewers::new(seed, scenario.viewers);
+        if scenario.viewers > 0 {
+            let back = scenario.healed + RECOVERY_BOUND;
+            if back + AFTERMATH <= scenario.ends {
+                agenda.enter(back, Todo::Examine);
+            }
+            if scenario.squeezes_disks() {
+                // What is given up to make room is taken from those who are being sent it.
+                viewers.trouble(Monotonic(0), scenario.ends);
+            }
+        }
         World {
             config: scenario.config(),
             clock: Clock::new(),
@@ -215,8 +240,10 @@ impl<'a> World<'a> {
             store: Store::new(seed, database),
             helper: Helper::new(seed),
             witness,
+            viewers,
             memory: Memory::default(),
             latest_wall: Wall90k::default(),
+            disk_troubles: Vec::new(),
             reconfigured: BTreeSet::new(),
             trace: Trace::new(tracing == Tracing::Tail, tracing == Tracing::All),
             log: LogWatch::new(scenario.cameras.len() + scenario.disks.len()),
@@ -290,6 +317,7 @@ impl<'a> World<'a> {
             self.helper.next_wake(),
             self.disks.next_wake(),
             self.network.next_wake(),
+            self.viewers.next_wake(),
             self.core_timeout(),
             deadline,
         ]
@@ -340,6 +368,11 @@ impl<'a> World<'a> {
         }
         if let Some(arrival) = self.network.poll(now, &mut self.witness) {
             return self.arrive(arrival);
+        }
+        let arrival = self.viewers.poll(now, &mut self.disks, &self.witness);
+        self.viewers.take_broken()?;
+        if let Some(arrival) = arrival {
+            return self.viewer_arrives(arrival);
         }
         if self.core_timeout().is_some_and(|t| t <= now) {
             self.idle_timeouts += 1;
@@ -403,6 +436,50 @@ impl<'a> World<'a> {
                 self.deliver(Event::UdpBound { rtp, rtcp, result })
             }
         }
+    }
+
+    /// Something comes from those who look.
+    fn viewer_arrives(&mut self, arrival: viewers::Arrival) -> Result<(), Broken> {
+        use viewers::Arrival;
+        let now = self.clock.world();
+        self.trace.note(now, "viewer", 0, || match &arrival {
+            Arrival::Received { conn, bytes } => {
+                let text = String::from_utf8_lossy(bytes);
+                let first = text.lines().next().unwrap_or_default().to_owned();
+                format!("{conn:?} received {} bytes: {first}", bytes.len())
+            }
+            other => format!("{other:?}"),
+        });
+        match arrival {
+            Arrival::Accept { viewer } => self.accept(viewer),
+            Arrival::Received { conn, bytes } => self.deliver(Event::Received {
+                conn,
+                bytes: &bytes,
+            }),
+            Arrival::Drained { conn } => self.deliver(Event::Drained { conn }),
+            Arrival::Draining { conn } => self.deliver(Event::Draining { conn }),
+            Arrival::InputEnded { conn } => self.deliver(Event::InputEnded { conn }),
+            Arrival::Closed { conn, reason } => self.deliver(Event::Closed {
+                conn,
+                reason: Err(reason),
+            }),
+        }
+    }
+
+    fn accept(&mut self, viewer: usize) -> Result<(), Broken> {
+        let (Board::On(core) | Board::Stopping { core, .. }) = &mut self.board else {
+            return Ok(());
+        };
+        let conn = core.allocate_conn();
+        let now = self.clock.world();
+        self.viewers.accepted(now, viewer, conn, &self.witness);
+        self.deliver(Event::Accepted {
+            conn,
+            listener: 0,
+            peer: Some(SocketAddr::from(([192, 0, 2, 100], 40_000))),
+            uid: None,
+            tls: false,
+        })
     }
 
     /// Hands the core an event that may interrupt only what the configuration has changed of.
@@ -475,7 +552,26 @@ impl<'a> World<'a> {
         ];
         match parts.into_iter().flatten().next() {
             Some(what) => Err(Broken::new("possible", what)),
-            None => Ok(()),
+            None => self.check_bounds_of_viewers(),
+        }
+    }
+
+    /// However many look, they take no more than is meant for them.
+    fn check_bounds_of_viewers(&self) -> Result<(), Broken> {
+        let viewers = self.viewers.count();
+        let reads = self.disks.reads_under_way();
+        if reads > viewers {
+            let what = format!("{reads} reads under way for {viewers} viewers");
+            return Err(Broken::new("bounded", what));
+        }
+        let open = self.disks.most_open_for_reading();
+        let most = files_for_reading(self.scenario.descriptors) + viewers * MAX_FILES_AHEAD;
+        match open > most {
+            true => Err(Broken::new(
+                "bounded",
+                format!("{open} files open for reading by {viewers} viewers"),
+            )),
+            false => Ok(()),
         }
     }
 
@@ -502,14 +598,24 @@ impl<'a> World<'a> {
             Action::Lookup { lookup, host } => self.network.lookup(now, lookup, &host),
             Action::Connect { conn, addr } => self.network.connect(now, conn, addr),
             Action::BindUdp { rtp, rtcp, peer } => self.network.bind_udp(now, rtp, rtcp, peer),
+            Action::Send { conn, bytes } if self.viewers.has(conn) => {
+                self.viewers.send(now, conn, Arc::new(bytes));
+            }
             Action::Send { conn, bytes } => self.network.send(now, conn, &bytes),
-            Action::SendShared { conn, bytes } => self.network.send(now, conn, &bytes),
-            Action::SendFile { conn, file, range } => match self.disks.read_range(file, range) {
-                Ok(bytes) => self.network.send(now, conn, &bytes),
-                Err(why) => self.network.break_off(now, conn, SocketError::File(why)),
-            },
+            Action::SendShared { conn, bytes } => self.viewers.send(now, conn, bytes),
+            Action::SendFile { conn, file, range } => {
+                if !self.disks.hold(file) {
+                    let what = format!("sends of {file:?}, which is not open");
+                    return Err(Broken::new("possible", what));
+                }
+                self.viewers.send_file(now, conn, file, range);
+            }
             Action::SendTo { conn, .. } => self.network.send_to(conn),
             Action::Bulk { conn } => self.network.bulk(conn),
+            Action::Close { conn, flush } if self.viewers.has(conn) => {
+                let (disks, witness) = (&mut self.disks, &self.witness);
+                self.viewers.close(now, conn, flush, disks, witness);
+            }
             Action::Close { conn, flush } => self.network.close(now, conn, flush),
             Action::Disk { op, request } => self.disks.submit(now, op, request),
             Action::Db { id, request } => self.store.submit(now, id, request),
@@ -517,7 +623,7 @@ impl<'a> World<'a> {
             Action::Log(record) => self.log.line(now, &record)?,
             Action::Ready | Action::Status(_) | Action::BulkTick(_) | Action::Exit => (),
         }
-        Ok(())
+        self.viewers.take_broken()
     }
 
     /// The core has put everything away.
@@ -555,6 +661,7 @@ impl<'a> World<'a> {
         self.store.end();
         self.helper.end();
         self.network.end();
+        self.viewers.end(self.clock.world());
         checkers::check_at_rest(self)?;
         if let (Some((time, clock)), false) = (then, self.ended) {
             self.agenda
@@ -588,7 +695,13 @@ impl<'a> World<'a> {
                 self.trace.note(now, "healed", 0, String::new);
                 self.heal()
             }
+            Todo::Examine => {
+                self.trace.note(now, "examined", 0, String::new);
+                self.viewers.examine(now);
+                Ok(())
+            }
             Todo::End => {
+                self.viewers.examined()?;
                 self.ended = true;
                 self.trace.note(now, "end", 0, String::new);
                 self.stop(None)
@@ -613,7 +726,9 @@ impl<'a> World<'a> {
                 .enter(at, Todo::Incident(Incident::ClockError { secs: 0 }));
         }
         self.reconfigured.clear();
-        let core = (self.make_core)(self.config.clone(), self.random.next_u64());
+        let mut core = (self.make_core)(self.config.clone(), self.random.next_u64());
+        core.set_descriptors(self.scenario.descriptors);
+        self.viewers.begin();
         self.board = Board::On(core);
         self.deliver(Event::Timeout)
     }
@@ -645,7 +760,9 @@ impl<'a> World<'a> {
             return Ok(());
         }
         self.board = Board::Off;
-        self.witness.stopped(self.clock.world(), false);
+        let now = self.clock.world();
+        self.witness.stopped(now, false);
+        self.viewers.end(now);
         self.network.end();
         self.store.end();
         self.helper.end();
@@ -658,11 +775,11 @@ impl<'a> World<'a> {
         stray.and_then(|()| checkers::check_at_rest(self))
     }
 
-    /// The streams that are recorded to a disk.
+    /// The streams that are, or were, recorded to a disk.
     pub fn streams_on(&self, disk: usize) -> Vec<StreamKey> {
         let streams = self.scenario.cameras.iter().enumerate().flat_map(|(i, c)| {
             c.streams()
-                .filter(|(_, s)| s.disk == disk)
+                .filter(|(_, s)| s.is_on(disk))
                 .map(move |(kind, _)| (i, kind))
         });
         streams.collect()
