@@ -119,6 +119,10 @@ impl Asking {
 }
 
 /// How far a request has got.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lies in a box already, and nearly every request comes to have a task"
+)]
 enum Stage {
     /// The database is asked whose session or token it shows.
     Identifying,
