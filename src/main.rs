@@ -40,6 +40,7 @@ enum Command {
     SimulateCamera(command::simulate_camera::SimulateCamera),
     Helper(command::helper::Helper),
     Appliance(command::appliance::Appliance),
+    Steward(command::steward::Steward),
 }
 
 /// Where the configuration is.
@@ -82,6 +83,7 @@ fn main() -> ExitCode {
         Command::Ts(args) => command::ts::run(args),
         Command::Demo(args) => command::demo::run(args),
         Command::SimulateCamera(args) => command::simulate_camera::run(args),
+        Command::Steward(args) => command::steward::run(args),
         Command::Appliance(args) => command::appliance::run(args),
         Command::Helper(args) => command::helper::run(args).map(|never| match never {}),
     };

@@ -9,8 +9,12 @@ pub mod apply;
 pub mod boot_file;
 pub mod disks;
 pub mod places;
+pub mod protocol;
 pub mod settings;
 pub mod setup;
+pub mod slots;
+pub mod steward;
+pub mod system;
 
 pub use boot_file::BootFile;
 pub use places::Places;

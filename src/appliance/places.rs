@@ -82,6 +82,11 @@ impl Places {
         self.data().join("disks.toml")
     }
 
+    /// What is to be forgotten at the next start.
+    pub fn reset(&self) -> PathBuf {
+        self.data().join("reset")
+    }
+
     /// Where disks are mounted, each in a folder of its own.
     pub fn media(&self) -> PathBuf {
         self.at("/media/nvr")

@@ -1,6 +1,7 @@
 //! `moonfire-nvr appliance`: what the machine does for itself where the recorder came as a card image.
 
 mod apply;
+mod disk;
 
 use super::{Exit, Failure};
 use clap::Subcommand;
@@ -18,6 +19,9 @@ pub struct Appliance {
 #[derive(Subcommand)]
 enum Command {
     Apply(apply::Apply),
+    Mount(disk::Mount),
+    Unmount(disk::Unmount),
+    Settle(disk::Settle),
 }
 
 /// Where the machine's files are.
@@ -40,5 +44,8 @@ impl PlacesArgs {
 pub fn run(args: Appliance) -> Result<Exit, Failure> {
     match args.command {
         Command::Apply(args) => apply::run(&args),
+        Command::Mount(args) => disk::mount(&args),
+        Command::Unmount(args) => disk::unmount(&args),
+        Command::Settle(args) => disk::settle(&args),
     }
 }

@@ -14,6 +14,7 @@ mod progress;
 pub mod run;
 pub mod simulate_camera;
 mod span;
+pub mod steward;
 pub mod ts;
 pub mod upgrade;
 pub mod users;

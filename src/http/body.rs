@@ -5,6 +5,8 @@ use super::response::Status;
 
 /// The longest body of a request.
 pub const BODY_BYTES: usize = 64 << 10;
+/// The longest body that is not gathered but handed on as it comes, where somebody takes it so.
+pub const UPLOAD_BYTES: u64 = 1 << 30;
 /// The longest line that tells a chunk's size, its extensions included.
 const CHUNK_LINE_BYTES: usize = 256;
 /// The most bytes of chunk extensions and trailers in one body. They mean nothing here.
@@ -15,6 +17,8 @@ const CHUNK_EXTRA_BYTES: usize = 4 << 10;
 pub(super) enum Framing {
     /// So many bytes, at most [`BODY_BYTES`].
     Length(usize),
+    /// So many bytes, at most [`UPLOAD_BYTES`], which are not gathered.
+    Upload(u64),
     /// RFC 9112 section 7.1.
     Chunked,
 }
@@ -48,7 +52,7 @@ impl Reader {
     pub(super) fn new(framing: Framing) -> Reader {
         Reader {
             state: match framing {
-                Framing::Length(0) => State::Done,
+                Framing::Length(0) | Framing::Upload(_) => State::Done,
                 Framing::Length(n) => State::Plain(n),
                 Framing::Chunked => State::SizeLine,
             },

@@ -3,7 +3,7 @@
 //! The caller moves the bytes: what [`Connection::respond`] gives, then the body, and tells with
 //! [`Connection::sent`] when its queue has run empty. `design/http.md` has the states as a table.
 
-use super::body::{BODY_BYTES, Reader};
+use super::body::{BODY_BYTES, Framing as BodyFraming, Reader};
 use super::head::{self, HEAD_BYTES, Head, Refusal, Scanner};
 use super::request::{Method, Request};
 use super::response::{BodySize, Response, ResponseHead, Status};
@@ -33,6 +33,10 @@ pub enum Step {
     Wait,
     /// Send these bytes: the client waits for leave to send a body.
     Send(Vec<u8>),
+    /// A request whose body is not gathered: the peer is not read until somebody wants it. To be answered
+    /// as any other; [`Connection::go_on`] asks for the body, [`Connection::take_upload`] gives what came
+    /// of it. Answered before all of it was taken, the connection ends after the response.
+    Upload(Request),
     /// Answer this request, now or later: [`Connection::respond`], [`Connection::respond_whole`] or
     /// [`Connection::upgrade`].
     Answer(Request),
@@ -68,6 +72,12 @@ enum State {
     },
     /// A request was handed over and is to be answered. That takes as long as the caller lets it.
     Answering(Answering),
+    /// The same, and so many bytes of its body are still to be taken.
+    Uploading {
+        answering: Answering,
+        left: u64,
+        expects_continue: bool,
+    },
     /// The response is on its way.
     Sending(Sending),
     /// It is to be closed, or has become a WebSocket.
@@ -164,6 +174,8 @@ impl Connection {
         self.last = true;
         match self.state {
             State::Idle { .. } | State::Head { .. } | State::Body { .. } => self.close(),
+            // What is missing of its body will not come.
+            State::Uploading { .. } => self.close(),
             State::Answering(_) | State::Sending(_) | State::Closing => Step::Wait,
         }
     }
@@ -178,9 +190,22 @@ impl Connection {
     /// If [`Self::wants_body`] then, the caller queues the body and calls [`Self::body_done`] when the last
     /// of it is queued.
     pub fn respond(&mut self, now: Now, head: &ResponseHead, size: BodySize) -> Vec<u8> {
-        let State::Answering(answering) = self.state else {
-            debug_assert!(false, "a response to no request");
-            return Vec::new();
+        let answering = match self.state {
+            State::Answering(answering) => answering,
+            State::Uploading {
+                answering, left, ..
+            } => {
+                // What is left of the body would be read as a request.
+                self.last |= left > 0;
+                if left > 0 {
+                    self.input = Vec::new();
+                }
+                answering
+            }
+            _ => {
+                debug_assert!(false, "a response to no request");
+                return Vec::new();
+            }
         };
         let bodiless = head.status.is_bodiless();
         let (framing, body) = match size {
@@ -232,6 +257,32 @@ impl Connection {
             endpoint: Endpoint::new(now.monotonic),
             early: std::mem::take(&mut self.input),
         }
+    }
+
+    /// The bytes to be sent so that the body of an upload comes: `100 Continue`, if the client waits for it.
+    pub fn go_on(&mut self) -> Vec<u8> {
+        let State::Uploading {
+            expects_continue, ..
+        } = &mut self.state
+        else {
+            return Vec::new();
+        };
+        match std::mem::take(expects_continue) && self.input.is_empty() {
+            true => CONTINUE.to_vec(),
+            false => Vec::new(),
+        }
+    }
+
+    /// What has come of the body of an upload, and whether that was the last of it.
+    pub fn take_upload(&mut self) -> (Vec<u8>, bool) {
+        let State::Uploading { left, .. } = &mut self.state else {
+            return (Vec::new(), true);
+        };
+        let most = usize::try_from(*left).unwrap_or(usize::MAX);
+        let rest = self.input.split_off(most.min(self.input.len()));
+        let piece = std::mem::replace(&mut self.input, rest);
+        *left -= piece.len() as u64;
+        (piece, *left == 0)
     }
 
     /// Whether more of a body is to be sent. Not for HEAD, and not for a status that has none.
@@ -319,7 +370,7 @@ impl Connection {
                 Some(*until)
             }
             State::Sending(s) => s.until,
-            State::Answering(_) | State::Closing => None,
+            State::Answering(_) | State::Uploading { .. } | State::Closing => None,
         }
     }
 
@@ -375,7 +426,10 @@ impl Connection {
                 State::Idle { .. } => self.begin(now),
                 State::Head { .. } => self.read_head(now),
                 State::Body { .. } => self.read_body(),
-                State::Answering(_) | State::Sending(_) | State::Closing => return Step::Wait,
+                State::Answering(_)
+                | State::Uploading { .. }
+                | State::Sending(_)
+                | State::Closing => return Step::Wait,
             };
             match result {
                 Ok(None) => {}
@@ -414,6 +468,19 @@ impl Connection {
         };
         let head = head::parse(&self.input[..end])?;
         self.input.drain(..end);
+        if let BodyFraming::Upload(left) = head.framing {
+            let request = head.request;
+            self.state = State::Uploading {
+                answering: Answering {
+                    keep_alive: head.keep_alive,
+                    head_only: false,
+                    http_1_1: request.http_1_1,
+                },
+                left,
+                expects_continue: head.expects_continue,
+            };
+            return Ok(Some(Step::Upload(request)));
+        }
         self.state = State::Body {
             until: now.monotonic + BODY_LIMIT,
             reader: Reader::new(head.framing),

@@ -5,7 +5,7 @@
 //! (RFC 9112 section 11.2): lines that do not end with CR LF, folded lines, white space before a colon,
 //! control characters, two lengths, unknown transfer codings, fields twice that may come once.
 
-use super::body::{BODY_BYTES, Framing};
+use super::body::{BODY_BYTES, Framing, UPLOAD_BYTES};
 use super::request::{Headers, Method, Request};
 use super::response::Status;
 
@@ -132,7 +132,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Head, Refusal> {
     }
     check_single(&headers)?;
     check_host(&mut headers, target.authority, http_1_1)?;
-    let framing = framing(&headers, http_1_1)?;
+    let framing = framing(method, &headers, http_1_1)?;
     let expects_continue = match headers.get("expect") {
         Some(_) if !http_1_1 => false,
         None => false,
@@ -153,6 +153,10 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Head, Refusal> {
             path: target.path.to_owned(),
             query: target.query.to_owned(),
             headers,
+            upload_bytes: match framing {
+                Framing::Upload(n) => Some(n),
+                _ => None,
+            },
             body: Vec::new(),
             http_1_1,
         },
@@ -260,7 +264,7 @@ fn check_host(
 }
 
 /// How the body is told from what follows it (RFC 9112 section 6.3).
-fn framing(headers: &Headers, http_1_1: bool) -> Result<Framing, Refusal> {
+fn framing(method: Method, headers: &Headers, http_1_1: bool) -> Result<Framing, Refusal> {
     match (
         headers.get("transfer-encoding"),
         headers.get("content-length"),
@@ -279,8 +283,9 @@ fn framing(headers: &Headers, http_1_1: bool) -> Result<Framing, Refusal> {
             if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
                 return Err((Status::BadRequest, "the body's length is no number"));
             }
-            match digits.parse() {
-                Ok(n) if n <= BODY_BYTES => Ok(Framing::Length(n)),
+            match digits.parse::<u64>() {
+                Ok(n) if n <= BODY_BYTES as u64 => Ok(Framing::Length(n as usize)),
+                Ok(n) if n <= UPLOAD_BYTES && method == Method::Put => Ok(Framing::Upload(n)),
                 _ => Err((Status::ContentTooLarge, "the request's body is too long")),
             }
         }

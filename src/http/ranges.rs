@@ -321,6 +321,7 @@ mod tests {
             path: "/".to_owned(),
             query: String::new(),
             headers,
+            upload_bytes: None,
             body: Vec::new(),
             http_1_1: true,
         }

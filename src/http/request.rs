@@ -122,6 +122,8 @@ pub struct Request {
     /// What follows `?`, undecoded.
     pub query: String,
     pub headers: Headers,
+    /// So many bytes follow that are not gathered in `body`, but handed on as they come.
+    pub upload_bytes: Option<u64>,
     /// At most [`super::BODY_BYTES`].
     pub body: Vec<u8>,
     /// False: HTTP/1.0.
@@ -268,6 +270,7 @@ mod tests {
             path: path.to_owned(),
             query: "s=1-2&s=3%2e5+6&x".to_owned(),
             headers,
+            upload_bytes: None,
             body: b"password".to_vec(),
             http_1_1: true,
         }

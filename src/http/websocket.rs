@@ -402,6 +402,7 @@ mod tests {
             path: "/live".to_owned(),
             query: String::new(),
             headers,
+            upload_bytes: None,
             body: Vec::new(),
             http_1_1,
         }

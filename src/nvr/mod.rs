@@ -345,6 +345,7 @@ impl Nvr {
             Event::Db { id, result } => self.db_done(now, id, result),
             // Nothing is asked of the helper yet.
             Event::Helper { id, result } => self.helper_answered(now, id, result),
+            Event::Steward { id, result } => self.steward_answered(now, id, result),
             Event::Stats(stats) => self.stats = Some(stats.clone()),
             Event::Logged(record) => self.out.log_book.add(self.out.wall, &record),
             Event::Reload(config) => self.reload(now, *config),

@@ -2,8 +2,10 @@
 
 use super::log_book::LogBook;
 use super::port::{
-    Action, ConnId, DbId, DiskRequest, Event, FileId, HelperId, LogRecord, LookupId, OpId, Severity,
+    Action, ConnId, DbId, DiskRequest, Event, FileId, HelperId, LogRecord, LookupId, OpId,
+    Severity, StewardId,
 };
+use crate::appliance::protocol;
 use crate::db;
 use crate::decoder;
 use crate::recording::{DirId, StreamId};
@@ -218,6 +220,14 @@ impl Outbox {
     pub fn helper(&mut self, request: decoder::Request) -> HelperId {
         let id = HelperId(self.next());
         self.push(Action::Helper { id, request });
+        id
+    }
+
+    /// Starts a request to the steward.
+    pub fn steward(&mut self, request: protocol::Request, bytes: Vec<u8>) -> StewardId {
+        let id = StewardId(self.next());
+        let request = Box::new(request);
+        self.push(Action::Steward { id, request, bytes });
         id
     }
 

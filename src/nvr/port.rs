@@ -4,6 +4,7 @@
 //! All identifiers are chosen by the core and never used twice within a run of the program, so a
 //! late answer to something that was given up is recognized and dropped.
 
+use crate::appliance::protocol;
 use crate::config::Config;
 pub use crate::config::Severity;
 use crate::db;
@@ -57,6 +58,10 @@ pub struct DbId(pub u64);
 /// A picture or a password that the helper process works on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HelperId(pub u64);
+
+/// A request that the steward works on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StewardId(pub u64);
 
 /// What happened outside.
 #[derive(Debug)]
@@ -128,6 +133,11 @@ pub enum Event<'a> {
         id: HelperId,
         result: Result<decoder::Reply, decoder::Error>,
     },
+    /// The steward answered, or there is none.
+    Steward {
+        id: StewardId,
+        result: protocol::Answer,
+    },
     /// The configuration was read again (SIGHUP); it is valid in itself.
     Reload(Box<Config>),
     /// How the shell fares, every ten seconds; for the status page. The simulation need not send it.
@@ -192,6 +202,18 @@ pub enum Action {
         id: HelperId,
         request: decoder::Request,
     },
+    /// A request for the steward, with the bytes that it brings. Always answered by [`Event::Steward`], in
+    /// order; at once with an error where too many wait.
+    Steward {
+        id: StewardId,
+        request: Box<protocol::Request>,
+        bytes: Vec<u8>,
+    },
+    /// Read no more from a connection that was accepted, until [`Action::Resume`]: what its peer sends waits
+    /// in the kernel, and then at the peer.
+    Pause { conn: ConnId },
+    /// Read it again.
+    Resume { conn: ConnId },
     /// One line for the log.
     Log(LogRecord),
     /// All is set up: tell the service manager.

@@ -18,12 +18,14 @@ use super::signals::{Asked, Signals};
 use super::sockets::listeners::{Incoming, Listeners, Notice, Taken};
 use super::sockets::{Bulk, Origin, Reading, Sockets};
 use super::stats::{MEASURED_TURN, SLOW_TURN, SlowTurns, Took, Turns};
+use super::steward::Steward;
 use super::stuck::{Watch, Worry};
 use super::syslog::Log;
 use super::tls::{self, Security};
 use super::tokens::{SlotKey, Target};
 use super::workers::Workers;
 use super::{LoadConfig, Setup, StartError};
+use crate::appliance::protocol::SOCKET;
 use crate::config::Config;
 use crate::db;
 use crate::decoder;
@@ -107,6 +109,7 @@ pub struct EventLoop<C> {
     said: VecDeque<LogRecord>,
     resolver: Resolver,
     helper: Helper,
+    steward: Steward,
     signals: Option<Signals>,
     loader: Option<Workers<(), Result<Loaded, String>>>,
     service: ServiceManager,
@@ -174,6 +177,7 @@ impl<C: Core> EventLoop<C> {
             refused: VecDeque::new(),
             said: VecDeque::new(),
             helper: Helper::new(THIS_PROGRAM.into(), waker.clone()),
+            steward: Steward::new(SOCKET.into(), waker.clone()),
             resolver: Resolver::new(waker),
             signals,
             loader: loader.transpose().map_err(system)?,
@@ -203,6 +207,11 @@ impl<C: Core> EventLoop<C> {
         }
         this.listen(&setup.config, tls::contexts(&setup.config));
         Ok(this)
+    }
+
+    /// Where the steward listens instead of [`SOCKET`]. Before the first request only.
+    pub fn set_steward_socket(&mut self, socket: PathBuf) {
+        self.steward.set_socket(socket);
     }
 
     /// What is started as the helper instead of this program itself. Before the first request only;
@@ -263,10 +272,12 @@ impl<C: Core> EventLoop<C> {
             || !self.ready.is_empty()
             || self.sockets.has_event()
             || self.sockets.has_unflushed()
+            || self.sockets.has_unread()
             || self.listeners.has_ready()
             || self.disk.has_completed()
             || self.resolver.has_answer()
             || self.helper.has_answer()
+            || self.steward.has_answer()
             || !self.refused.is_empty()
             || !self.said.is_empty();
         if at_once || self.end.is_some() {
@@ -471,6 +482,9 @@ impl<C: Core> EventLoop<C> {
         if let Some((id, result)) = self.helper.next_answer() {
             self.note_helper(&result);
             return Some(Event::Helper { id, result });
+        }
+        if let Some((id, result)) = self.steward.next_answer(now) {
+            return Some(Event::Steward { id, result });
         }
         while let Some((asker, result)) = self.resolver.next_answer(now) {
             match asker {
@@ -750,6 +764,12 @@ impl<C: Core> EventLoop<C> {
                 }
             }
             Action::Helper { id, request } => self.helper.submit(id, request),
+            Action::Steward { id, request, bytes } => {
+                let now = self.clock.monotonic();
+                self.steward.submit(now, id, request, bytes);
+            }
+            Action::Pause { conn } => self.sockets.pause(conn),
+            Action::Resume { conn } => self.sockets.resume(conn),
             Action::Log(record) => self.log.write(self.clock.now(), &record),
             Action::Ready => self.service.ready(),
             Action::Status(text) => self.service.status(&text),

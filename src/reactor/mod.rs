@@ -15,6 +15,7 @@ mod service_manager;
 mod signals;
 mod sockets;
 mod stats;
+pub mod steward;
 mod stuck;
 mod syslog;
 mod tls;

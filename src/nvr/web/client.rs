@@ -1,6 +1,7 @@
 //! For tests: the recorder with its database in memory, a helper that answers at once or when it is told
 //! to, and those who ask over HTTP.
 
+use crate::appliance::protocol;
 use crate::config::{CameraConfig, Config, HttpConfig, Listen, Secret, StreamConfig};
 use crate::db::{self, Database, Reply, UserReply, UserRequest};
 use crate::decoder;
@@ -34,6 +35,11 @@ pub struct Site {
     pub fails: Option<decoder::Error>,
     /// All that it was ever asked for.
     pub helped: Vec<decoder::Request>,
+    /// What the steward was asked for, with the bytes that it was brought, and what it answers next;
+    /// without any, there is no steward.
+    pub stewarded: Vec<(protocol::Request, Vec<u8>)>,
+    pub steward_answers: VecDeque<protocol::Answer>,
+    pub paused: BTreeSet<ConnId>,
     pub database_naps: bool,
     pub asked: VecDeque<(DbId, db::Request)>,
     pub flushes: Vec<db::Flush>,
@@ -130,6 +136,9 @@ impl Site {
             naps: false,
             fails: None,
             helped: Vec::new(),
+            stewarded: Vec::new(),
+            steward_answers: VecDeque::new(),
+            paused: BTreeSet::new(),
             database_naps: false,
             asked: VecDeque::new(),
             flushes: Vec::new(),
@@ -205,6 +214,21 @@ impl Site {
                     if !self.naps {
                         self.wake_helper();
                     }
+                }
+                Action::Steward { id, request, bytes } => {
+                    self.stewarded.push((*request, bytes));
+                    let none = || {
+                        let kind = protocol::RefusalKind::NoAppliance;
+                        Err(protocol::Refusal::new(kind, "this machine is none"))
+                    };
+                    let result = self.steward_answers.pop_front().unwrap_or_else(none);
+                    self.nvr.handle(self.now, Event::Steward { id, result });
+                }
+                Action::Pause { conn } => {
+                    self.paused.insert(conn);
+                }
+                Action::Resume { conn } => {
+                    self.paused.remove(&conn);
                 }
                 Action::Send { conn, bytes } => {
                     self.sent.entry(conn).or_default().extend(bytes);

@@ -6,6 +6,7 @@
 //! connection takes it, or by becoming a [`live`] viewer. See `design/serving.md`.
 
 mod access;
+mod appliance;
 mod body;
 mod calendar;
 mod camera_test;
@@ -49,6 +50,7 @@ use super::Nvr;
 use super::outbox::{Outbox, Purpose};
 use super::port::{
     Action, ConnId, DbId, DiskError, DiskReply, DiskRequest, Event, FileId, HelperId, Severity,
+    StewardId,
 };
 use crate::access::{Attempt, LoginAttempts, Principal, SignedIn, SignedInCache, Use};
 use crate::db::{self, SessionReply};
@@ -113,6 +115,7 @@ impl Asking {
         match &self.stage {
             Stage::Working(Task::Hls(task)) => task.waits_until(),
             Stage::Working(Task::Log(task)) => task.waits_until(),
+            Stage::Working(Task::Upload(task)) => task.waits_until(),
             _ => None,
         }
     }
@@ -134,6 +137,8 @@ enum Stage {
 struct Client {
     connection: Connection,
     origin: Origin,
+    /// Its peer is not read, or only piece by piece, until the request is answered.
+    paused: bool,
     doing: Doing,
     /// What the access log will say of the request being answered.
     access: Option<access::Line>,
@@ -158,6 +163,8 @@ pub struct Web {
     to_ask: VecDeque<(ConnId, db::Request)>,
     /// What the helper process works on, and for whom.
     helping: BTreeMap<HelperId, ConnId>,
+    /// What the steward works on, and for whom.
+    stewarding: BTreeMap<StewardId, ConnId>,
     /// The passwords among it that somebody tries to sign in with.
     trying: BTreeMap<HelperId, Attempt>,
     attempts: LoginAttempts,
@@ -257,6 +264,7 @@ impl Nvr {
         let client = Client {
             connection,
             origin,
+            paused: false,
             doing: Doing::Nothing,
             access: None,
             who: None,
@@ -276,6 +284,7 @@ impl Nvr {
                     return self.viewer_replies(conn, replies);
                 }
                 let step = client.connection.receive(now, bytes);
+                self.upload_came(now, conn);
                 self.http_step(now, conn, step);
             }
             Event::Drained { conn } => self.drained(now, conn),
@@ -358,6 +367,13 @@ impl Nvr {
             Step::Wait => {}
             Step::Send(bytes) => self.out.push(Action::Send { conn, bytes }),
             Step::Answer(request) => self.answer(now, conn, request),
+            Step::Upload(request) => {
+                if let Some(client) = self.web.clients.get_mut(&conn) {
+                    client.paused = true;
+                }
+                self.out.push(Action::Pause { conn });
+                self.answer(now, conn, request);
+            }
             Step::Refuse(bytes) => {
                 self.out.push(Action::Send { conn, bytes });
                 self.close_client(conn, true);
@@ -478,6 +494,11 @@ impl Nvr {
     fn bring(&mut self, now: Now, conn: ConnId, need: Need) {
         match need {
             Need::Nothing | Need::Calendar | Need::Recorded => {}
+            Need::Body => self.want_body(now, conn),
+            Need::Steward(request, bytes) => {
+                let id = self.out.steward(request, bytes);
+                self.web.stewarding.insert(id, conn);
+            }
             Need::Database(question) => self.web.ask(&mut self.out, conn, question),
             Need::Helper(request) => {
                 let id = self.out.helper(request);
@@ -589,6 +610,9 @@ impl Nvr {
         let Some(client) = self.web.clients.get_mut(&conn) else {
             return;
         };
+        if std::mem::take(&mut client.paused) {
+            self.out.push(Action::Resume { conn });
+        }
         client.doing = Doing::Nothing;
         let bytes = client.connection.respond_whole(now, &response);
         let status = response.head.status;

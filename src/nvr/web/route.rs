@@ -36,6 +36,24 @@ pub enum Route {
     OfUsers(OfUsers),
     OfSignals(OfSignals),
     OfSetup(OfSetup),
+    OfAppliance(OfAppliance),
+}
+
+/// What can be asked about the machine by its administrator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OfAppliance {
+    /// `/api/appliance`: how it fares and is set up.
+    State,
+    /// `/api/appliance/disks`.
+    Disks,
+    /// `/api/appliance/job`.
+    Job,
+    /// `/api/appliance/power`.
+    Power,
+    /// `/api/appliance/update`.
+    Update,
+    /// `/api/appliance/reset`.
+    Reset,
 }
 
 /// What can be asked by those who set up cameras and disks, beside changing [`Route::Camera`].
@@ -146,8 +164,23 @@ impl Route {
                 kind: StreamKind::ALL.into_iter().find(|k| k.as_str() == *kind)?,
                 what: OfStream::of(what)?,
             },
+            ["api", "appliance", of @ ..] => Route::OfAppliance(OfAppliance::of(of)?),
             ["api", of_users @ ..] => Route::OfUsers(OfUsers::of(of_users)?),
             _ => Route::Page,
+        })
+    }
+}
+
+impl OfAppliance {
+    fn of(segments: &[&str]) -> Option<OfAppliance> {
+        Some(match segments {
+            [] | [""] => OfAppliance::State,
+            ["disks"] => OfAppliance::Disks,
+            ["job"] => OfAppliance::Job,
+            ["power"] => OfAppliance::Power,
+            ["update"] => OfAppliance::Update,
+            ["reset"] => OfAppliance::Reset,
+            _ => return None,
         })
     }
 }

@@ -1,6 +1,7 @@
 //! A request that is being looked into: what it still wants from the database, and its answer.
 
 use super::access::{denied_response, require};
+use super::appliance::{self, StewardTask, Upload};
 use super::camera_test::TestTask;
 use super::cameras;
 use super::exchange::Exchange;
@@ -17,6 +18,7 @@ use super::top_level::{self, Extras};
 use super::view::{self, Form, View, Wanted};
 use super::{Origin, log, metrics, not_found, page, require_read, system};
 use crate::access::{Attempt, Denied, Permission, Permissions, Principal};
+use crate::appliance::protocol;
 use crate::db::{self, Reply, StreamKind};
 use crate::decoder;
 use crate::h264::VideoSampleEntry;
@@ -57,6 +59,10 @@ pub enum Task {
     Exchange(Exchange),
     Hls(Box<hls::Task>),
     Test(Box<TestTask>),
+    /// One request to the steward.
+    Steward(Box<StewardTask>),
+    /// A body that is handed on as it comes.
+    Upload(Box<Upload>),
 }
 
 /// What a task waits for.
@@ -74,6 +80,9 @@ pub enum Need {
     Helper(decoder::Request),
     /// A password verified, of an attempt that ends with the helper's answer, whoever still waits for it.
     Verify(decoder::Request, Attempt),
+    Steward(protocol::Request, Vec<u8>),
+    /// More of the body: the task is looked into again when it comes.
+    Body,
     /// More of a stream, or of the log: the task is looked into again when there is more.
     Recorded,
 }
@@ -82,6 +91,9 @@ pub enum Need {
 pub enum Came {
     Sample(Result<Vec<u8>, String>),
     Helper(Result<decoder::Reply, decoder::Error>),
+    Steward(protocol::Answer),
+    /// More of the body, and whether it was the last.
+    Body(Vec<u8>, bool),
 }
 
 /// How a request is answered.
@@ -136,10 +148,18 @@ impl Nvr {
         let route = Route::of(&segments).ok_or_else(|| Box::new(not_found()))?;
         let may_change = matches!(
             route,
-            Route::OfUsers(_) | Route::OfSignals(_) | Route::OfSetup(_) | Route::Camera(_)
+            Route::OfUsers(_)
+                | Route::OfSignals(_)
+                | Route::OfSetup(_)
+                | Route::OfAppliance(_)
+                | Route::Camera(_)
         );
         if !may_change {
             require_read(request)?;
+        }
+        if request.upload_bytes.is_some() && !appliance::takes_uploads(&route) {
+            let sentence = "the request's body is too long";
+            return Err(Box::new(Response::text(Status::ContentTooLarge, sentence)));
         }
         let query = Query::of(request)?;
         Ok(match route {
@@ -172,6 +192,7 @@ impl Nvr {
             Route::Camera(uuid) if !request.method.is_safe() => {
                 self.begin_camera_change(uuid, request, who)?
             }
+            Route::OfAppliance(of) => self.begin_of_appliance(now, of, request, who)?,
             Route::OfSetup(of) => self.begin_of_setup(now, of, request, who)?,
             Route::Camera(uuid) => {
                 require_any(who)?;
@@ -297,6 +318,8 @@ impl Nvr {
         Ok(match task {
             Task::Hls(task) => self.need_of_hls(now, task)?,
             Task::Test(task) => self.need_of_test(task),
+            Task::Steward(task) => task.need(),
+            Task::Upload(task) => task.need(now),
             Task::Whole(_) | Task::Live(_) | Task::Metrics { .. } => Need::Nothing,
             Task::Picture(picture) => {
                 if picture.is_new() {
@@ -380,6 +403,8 @@ impl Nvr {
             Task::Live(stream) => return Answer::Live(stream),
             Task::Hls(task) => return self.finish_hls(now, *task),
             Task::Test(task) => task.answer(),
+            Task::Steward(task) => task.answer(),
+            Task::Upload(task) => task.answer(),
             Task::Metrics { accept } => {
                 let (media_type, text) = metrics::text(self.status(now), accept.as_deref());
                 let mut response = Response::text(Status::Ok, "");
@@ -531,6 +556,15 @@ impl Task {
         match (self, came) {
             (Task::Picture(picture), Came::Sample(result)) => picture.read(result),
             (Task::Picture(picture), Came::Helper(result)) => picture.helped(result),
+            (Task::Steward(task), Came::Steward(answer)) => {
+                task.take(answer);
+                Ok(())
+            }
+            (Task::Upload(task), Came::Steward(answer)) => task.take(answer),
+            (Task::Upload(task), Came::Body(bytes, last)) => {
+                task.more(bytes, last);
+                Ok(())
+            }
             (Task::Test(task), Came::Helper(result)) => {
                 task.helped(result);
                 Ok(())

@@ -124,6 +124,7 @@ impl Core for TestCore {
                 return;
             }
             Event::Logged(_) => return,
+            Event::Steward { .. } => return,
             Event::Shutdown => Heard::Shutdown,
         };
         self.heard.push(heard);

@@ -118,6 +118,8 @@ pub(super) struct Conn {
     pub(super) dirty: bool,
     /// In the loop's list of sockets with something to read.
     pub(super) ready: bool,
+    /// It is not read until the core says so.
+    pub(super) paused: bool,
     pub(super) disk: DiskWait,
     pub(super) tls: Option<Box<Tls>>,
     /// The peer of an accepted connection will send no more; the core was told.
@@ -261,6 +263,7 @@ impl Conn {
             blocked: false,
             dirty: false,
             ready: false,
+            paused: false,
             disk: DiskWait::default(),
             tls: None,
             input_ended: false,

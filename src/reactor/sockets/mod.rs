@@ -286,6 +286,27 @@ impl Sockets {
         }
     }
 
+    /// Whether there is any such.
+    pub(super) fn has_unread(&self) -> bool {
+        !self.unread.is_empty()
+    }
+
+    /// [`crate::nvr::port::Action::Pause`]. What comes meanwhile is looked for when it is read again.
+    pub(super) fn pause(&mut self, id: ConnId) {
+        if let Some((_, conn)) = self.open_stream(id) {
+            conn.paused = true;
+        }
+    }
+
+    /// [`crate::nvr::port::Action::Resume`].
+    pub(super) fn resume(&mut self, id: ConnId) {
+        if let Some((key, conn)) = self.open_stream(id) {
+            if std::mem::take(&mut conn.paused) {
+                self.unread.push(key);
+            }
+        }
+    }
+
     /// Sockets to be read although no readiness event will tell so.
     pub(super) fn next_unread(&mut self) -> Option<SlotKey> {
         self.unread.pop()
@@ -317,6 +338,9 @@ impl Sockets {
         let Some(conn) = self.conns.get_mut(key) else {
             return Reading::Nothing;
         };
+        if conn.paused && conn.phase == Phase::Open {
+            return Reading::Nothing;
+        }
         if conn.input_ended && conn.phase == Phase::Open {
             // There is nothing to be read but that it is gone.
             if conn.hung_up {

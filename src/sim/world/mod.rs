@@ -3,9 +3,10 @@
 
 mod incidents;
 
+use crate::appliance::protocol::{Refusal, RefusalKind};
 use crate::config::Config;
 use crate::db;
-use crate::nvr::port::{Action, Core, Event};
+use crate::nvr::port::{Action, Core, Event, StewardId};
 use crate::nvr::{Nvr, STREAM_BACKLOG_BYTES, TOTAL_BACKLOG_BYTES, files_for_reading};
 use crate::sim::agenda::Agenda;
 use crate::sim::checkers::{self, Memory};
@@ -22,7 +23,7 @@ use crate::sim::trace::{self, Trace};
 use crate::sim::viewers::{self, MAX_FILES_AHEAD, Viewers};
 use crate::sim::witness::{StreamKey, Witness};
 use crate::time::{Monotonic, Now, Wall90k};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -149,6 +150,8 @@ pub struct World<'a> {
     pub disks: Disks,
     pub store: Store,
     pub helper: Helper,
+    /// What was asked of the steward, which there is none of.
+    stewards: VecDeque<StewardId>,
     pub witness: Witness,
     pub viewers: Viewers,
     pub memory: Memory,
@@ -239,6 +242,7 @@ impl<'a> World<'a> {
             disks,
             store: Store::new(seed, database),
             helper: Helper::new(seed),
+            stewards: VecDeque::new(),
             witness,
             viewers,
             memory: Memory::default(),
@@ -315,6 +319,7 @@ impl<'a> World<'a> {
             self.agenda.next(),
             self.store.next_wake(),
             self.helper.next_wake(),
+            self.stewards.front().map(|_| self.clock.world()),
             self.disks.next_wake(),
             self.network.next_wake(),
             self.viewers.next_wake(),
@@ -359,6 +364,11 @@ impl<'a> World<'a> {
                 result: done.result,
                 buffer: done.buffer,
             });
+        }
+        if let Some(id) = self.stewards.pop_front() {
+            // A simulated board is no appliance.
+            let result = Err(Refusal::new(RefusalKind::NoAppliance, "no steward"));
+            return self.deliver(Event::Steward { id, result });
         }
         if let Some((id, result)) = self.helper.poll(now) {
             self.trace.note(now, "helper", id.0, || {
@@ -620,6 +630,9 @@ impl<'a> World<'a> {
             Action::Disk { op, request } => self.disks.submit(now, op, request),
             Action::Db { id, request } => self.store.submit(now, id, request),
             Action::Helper { id, request } => self.helper.submit(now, id, request),
+            Action::Steward { id, .. } => self.stewards.push_back(id),
+            // Nothing is uploaded here.
+            Action::Pause { .. } | Action::Resume { .. } => {}
             Action::Log(record) => self.log.line(now, &record)?,
             Action::Ready | Action::Status(_) | Action::BulkTick(_) | Action::Exit => (),
         }
@@ -660,6 +673,7 @@ impl<'a> World<'a> {
         self.disks.kill();
         self.store.end();
         self.helper.end();
+        self.stewards.clear();
         self.network.end();
         self.viewers.end(self.clock.world());
         checkers::check_at_rest(self)?;
@@ -766,6 +780,7 @@ impl<'a> World<'a> {
         self.network.end();
         self.store.end();
         self.helper.end();
+        self.stewards.clear();
         if power_cut {
             self.disks.cut();
         } else {

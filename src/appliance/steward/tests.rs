@@ -1,0 +1,420 @@
+//! The steward over its socket, with programs that are run for real on files, and a list of disks that is
+//! made up.
+
+use super::server::{Terms, serve};
+use super::*;
+use crate::appliance::system::Programs;
+use crate::reactor::steward::ask;
+use serde_json::json;
+use std::fs;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// A machine whose disks are files: what is to be done to a device is done to the file of that name.
+struct Machine {
+    folder: std::path::PathBuf,
+    disks: Mutex<Value>,
+    ran: Mutex<Vec<String>>,
+}
+
+impl System for Machine {
+    fn run(&self, program: &str, arguments: &[&str]) -> Result<Vec<u8>, String> {
+        self.ran
+            .lock()
+            .unwrap()
+            .push(format!("{program} {}", arguments.join(" ")));
+        let here = |a: &&str| match a.strip_prefix("/dev/") {
+            Some(name) => self.folder.join(name).to_string_lossy().into_owned(),
+            None => (*a).to_owned(),
+        };
+        let arguments: Vec<String> = arguments.iter().map(here).collect();
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        match program {
+            "lsblk" => Ok(json!({ "blockdevices": *self.disks.lock().unwrap() })
+                .to_string()
+                .into_bytes()),
+            "wipefs" | "e2fsck" => Programs.run(program, &arguments),
+            "mke2fs" => {
+                Programs.run(program, &arguments)?;
+                let file = arguments[arguments.len() - 1];
+                let mut disks = self.disks.lock().unwrap();
+                let disk = disks
+                    .as_array_mut()
+                    .unwrap()
+                    .iter_mut()
+                    .find(|d| file.ends_with(d["name"].as_str().unwrap()));
+                let disk = disk.unwrap();
+                disk["fstype"] = json!("ext4");
+                disk["label"] = json!(tag(file, "LABEL"));
+                disk["uuid"] = json!(tag(file, "UUID"));
+                disk["children"] = json!([]);
+                Ok(Vec::new())
+            }
+            "mount" => {
+                let mut disks = self.disks.lock().unwrap();
+                let disk = disks
+                    .as_array_mut()
+                    .unwrap()
+                    .iter_mut()
+                    .find(|d| arguments[4].ends_with(d["name"].as_str().unwrap()));
+                let target = arguments[5];
+                let at = &target[target.find("/media/nvr").unwrap()..];
+                disk.unwrap()["mountpoints"] = json!([at]);
+                Ok(Vec::new())
+            }
+            "umount" => {
+                for disk in self.disks.lock().unwrap().as_array_mut().unwrap() {
+                    disk["mountpoints"] = json!([]);
+                }
+                Ok(Vec::new())
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+}
+
+fn tag(file: &str, what: &str) -> String {
+    let out = Programs
+        .run("blkid", &["-p", "-s", what, "-o", "value", file])
+        .unwrap();
+    String::from_utf8(out).unwrap().trim().to_owned()
+}
+
+struct Site {
+    temp: TempDir,
+    machine: Arc<Machine>,
+    places: Places,
+}
+
+impl Site {
+    /// A card, and a disk with something else on it. The steward answers until the test ends.
+    fn new() -> Site {
+        let temp = TempDir::new().unwrap();
+        let places = Places::new(temp.path(), None);
+        fs::create_dir_all(places.boot()).unwrap();
+        let file = fs::File::create(temp.path().join("sda")).unwrap();
+        file.set_len(64 << 20).unwrap();
+        let machine = Arc::new(Machine {
+            folder: temp.path().to_owned(),
+            disks: Mutex::new(json!([
+                {"name": "mmcblk0", "type": "disk", "size": 16_000_000_000u64, "serial": "0x1", "children": [
+                    {"name": "mmcblk0p4", "type": "part", "size": 1000, "fstype": "ext4", "mountpoints": ["/data"]}]},
+                {"name": "sda", "type": "disk", "size": 64 << 20, "model": "WD Elements ", "serial": "575834",
+                 "tran": "usb", "children": [{"name": "sda1", "type": "part", "size": 1000, "fstype": "ntfs"}]},
+            ])),
+            ran: Mutex::new(Vec::new()),
+        });
+        let listener = UnixListener::bind(temp.path().join("socket")).unwrap();
+        let mut steward = Steward::new(places.clone(), machine.clone());
+        let terms = Terms {
+            uid: nix::unistd::getuid().as_raw(),
+            idle: Some(Duration::from_secs(20)),
+        };
+        std::thread::spawn(move || serve(&mut steward, &listener, terms));
+        Site {
+            temp,
+            machine,
+            places,
+        }
+    }
+
+    fn ask(&self, request: Request) -> Answer {
+        ask(&self.temp.path().join("socket"), &request, &[])
+    }
+
+    /// Waits for a job, and gives how it ended.
+    fn job(&self) -> Value {
+        let began = Instant::now();
+        loop {
+            let job = self.ask(Request::Job).unwrap()["job"].clone();
+            if job["state"] != json!("running") {
+                return job;
+            }
+            assert!(began.elapsed() < Duration::from_secs(60), "{job}");
+            std::thread::yield_now();
+        }
+    }
+
+    fn format(&self, disk: &str, confirm: &str) -> Answer {
+        let (disk, confirm) = (disk.to_owned(), confirm.to_owned());
+        self.ask(Request::Format { disk, confirm })
+    }
+
+    fn sample_dirs(&self) -> Vec<std::path::PathBuf> {
+        crate::config::Config::load(&self.places.config())
+            .unwrap()
+            .sample_dirs
+    }
+}
+
+#[test]
+fn a_disk_is_formatted_only_if_it_is_the_one_meant_and_then_recorded_to() {
+    let site = Site::new();
+    let listed = site.ask(Request::Disks).unwrap();
+    let disks = listed["disks"].as_array().unwrap();
+    assert_eq!(
+        (&disks[0]["state"], &disks[0]["system"]),
+        (&json!("system"), &json!(true))
+    );
+    assert_eq!(
+        (&disks[1]["state"], &disks[1]["confirm"]),
+        (&json!("other"), &json!("WD Elements 575834"))
+    );
+    for (disk, confirm, kind) in [
+        ("mmcblk0", "0x1", RefusalKind::Conflict),
+        ("sda", "WD Elements 575835", RefusalKind::Conflict),
+        ("sda", "", RefusalKind::Conflict),
+        ("sda1", "WD Elements 575834", RefusalKind::NotFound),
+        ("../sda", "WD Elements 575834", RefusalKind::NotFound),
+    ] {
+        assert_eq!(
+            site.format(disk, confirm).unwrap_err().kind,
+            kind,
+            "{disk} {confirm}"
+        );
+    }
+    assert!(
+        !site
+            .machine
+            .ran
+            .lock()
+            .unwrap()
+            .iter()
+            .any(|r| r.starts_with("mke2fs"))
+    );
+
+    site.format("sda", "WD Elements 575834").unwrap();
+    let job = site.job();
+    assert_eq!(job["state"], json!("done"), "{job}");
+    let file = site.temp.path().join("sda");
+    assert_eq!(tag(&file.to_string_lossy(), "LABEL"), "MNVR-SAMPLE");
+    Programs
+        .run("e2fsck", &["-fn", &file.to_string_lossy()])
+        .unwrap();
+    let uuid = tag(&file.to_string_lossy(), "UUID");
+    let expected = format!("/media/nvr/{}/sample", &uuid[..8]);
+    assert_eq!(site.sample_dirs(), [Path::new(&expected)]);
+    assert!(site.places.at(&expected).is_dir());
+    let listed = site.ask(Request::Disks).unwrap();
+    let disk = &listed["disks"][1];
+    assert_eq!(
+        (&disk["state"], &disk["partitions"][0]["recordings"]),
+        (&json!("inUse"), &json!(0))
+    );
+    fs::write(site.places.at(&expected).join("0000000100000002"), "x").unwrap();
+    fs::write(site.places.at(&expected).join("moonfire-nvr.toml"), "x").unwrap();
+    let listed = site.ask(Request::Disks).unwrap();
+    assert_eq!(listed["disks"][1]["partitions"][0]["recordings"], json!(1));
+    // What is recorded to is not formatted.
+    assert_eq!(
+        site.format("sda", "WD Elements 575834").unwrap_err().kind,
+        RefusalKind::Conflict
+    );
+
+    site.ask(Request::Unmount {
+        disk: "sda".to_owned(),
+    })
+    .unwrap();
+    assert_eq!(site.job()["state"], json!("done"));
+    // It stays where recordings go: it may come back.
+    assert_eq!(site.sample_dirs(), [Path::new(&expected)]);
+    site.ask(Request::Mount {
+        disk: "sda".to_owned(),
+    })
+    .unwrap();
+    assert_eq!(site.job()["state"], json!("done"));
+    assert_eq!(
+        site.ask(Request::Mount {
+            disk: "mmcblk0".to_owned()
+        })
+        .map(|_| ()),
+        Ok(())
+    );
+    assert_eq!(site.job()["state"], json!("failed"));
+}
+
+#[test]
+fn settings_change_unless_the_boot_file_names_them() {
+    let site = Site::new();
+    fs::write(
+        site.places.boot_file(),
+        "[appliance]\nhostname = \"barn\"\n",
+    )
+    .unwrap();
+    let change = |settings: Value| {
+        let Value::Object(settings) = settings else {
+            panic!()
+        };
+        site.ask(Request::Change { settings })
+    };
+    let kind = |answer: Answer| answer.unwrap_err().kind;
+    assert_eq!(
+        kind(change(json!({ "hostname": "attic" }))),
+        RefusalKind::Conflict
+    );
+    for bad in [
+        json!({ "timeZone": "Mars" }),
+        json!({ "colour": "red" }),
+        json!({ "emergencyBytes": 1 }),
+        json!({ "network": { "gateway": "192.0.2.1" } }),
+        json!({ "ntp": vec!["a"; 100] }),
+    ] {
+        assert_eq!(kind(change(bad.clone())), RefusalKind::Bad, "{bad}");
+    }
+    let wifi = json!({ "ssid": "home", "password": "correct horse", "country": "CH" });
+    change(json!({ "timeZone": "Europe/Zurich", "wifi": wifi })).unwrap();
+    // A password that is not given again stays.
+    change(json!({ "wifi": { "ssid": "home", "country": "DE", "hasPassword": true } })).unwrap();
+    let written =
+        fs::read_to_string(site.places.at("/run/moonfire-nvr/wpa_supplicant.conf")).unwrap();
+    assert!(
+        written.contains("correct horse") && written.contains("country=DE"),
+        "{written}"
+    );
+    let state = site.ask(Request::State).unwrap();
+    let settings = &state["settings"];
+    assert_eq!(
+        settings["hostname"],
+        json!({ "value": "barn", "from": "bootFile" })
+    );
+    assert_eq!(
+        settings["timeZone"],
+        json!({ "value": "Europe/Zurich", "from": "page" })
+    );
+    assert_eq!(settings["wifi"]["value"]["hasPassword"], json!(true));
+    assert_eq!(
+        settings["network"],
+        json!({ "value": null, "from": "default" })
+    );
+    assert!(!state.to_string().contains("correct horse"));
+    change(json!({ "timeZone": null })).unwrap();
+    let state = site.ask(Request::State).unwrap();
+    assert_eq!(
+        state["settings"]["timeZone"],
+        json!({ "value": "UTC", "from": "default" })
+    );
+}
+
+#[test]
+fn the_machine_tells_how_it_fares() {
+    let site = Site::new();
+    let put = |path: &str, text: &str| {
+        let path = site.places.at(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    put("/proc/uptime", "86400.50 1.00\n");
+    put(
+        "/proc/device-tree/model",
+        "Raspberry Pi 2 Model B Rev 1.1\0",
+    );
+    put("/sys/class/thermal/thermal_zone0/temp", "48312\n");
+    put("/sys/class/hwmon/hwmon0/name", "cpu_thermal\n");
+    put("/sys/class/hwmon/hwmon1/name", "rpi_volt\n");
+    put("/sys/class/hwmon/hwmon1/in0_lcrit_alarm", "1\n");
+    put(
+        "/sys/class/block/mmcblk0/stat",
+        "  9 9 9 9 9 9 2000 9 9 9 9\n",
+    );
+    put("/sys/class/leds/ACT/trigger", "none");
+    let state = site.ask(Request::State).unwrap();
+    assert_eq!(state["board"], json!("Raspberry Pi 2 Model B Rev 1.1"));
+    assert_eq!(state["temperatureCelsius"], json!(48.3));
+    assert_eq!(state["underVoltage"], json!(true));
+    assert_eq!(state["uptimeSeconds"], json!(86400));
+    assert_eq!(state["cardWrites"]["sinceBootBytes"], json!(1_024_000));
+    assert_eq!(state["cardWrites"]["bytesPerDay"], json!(1_023_994));
+    assert_eq!(state["serial"], Value::Null);
+    let pattern = crate::appliance::protocol::Lamp::Fault;
+    site.ask(Request::Lamp { pattern }).unwrap();
+    let lamp =
+        |file: &str| fs::read_to_string(site.places.at("/sys/class/leds/ACT").join(file)).unwrap();
+    assert_eq!(
+        (lamp("trigger").as_str(), lamp("delay_on").as_str()),
+        ("timer", "100")
+    );
+    site.ask(Request::Power {
+        action: Power::Reboot,
+    })
+    .unwrap();
+    let ran = site.machine.ran.lock().unwrap();
+    assert_eq!(ran.last().unwrap(), "systemctl --no-block reboot");
+}
+
+#[test]
+fn who_may_not_ask_and_what_makes_no_sense_costs_nothing_else() {
+    use std::io::{Read, Write};
+    let site = Site::new();
+    let socket = site.temp.path().join("socket");
+    for nonsense in [&b"\xff\xff\xff\xff"[..], b"\0\0\0\x02{}", b"\0\0", b""] {
+        let mut stream = std::os::unix::net::UnixStream::connect(&socket).unwrap();
+        stream.write_all(nonsense).unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        let text = String::from_utf8_lossy(&answer);
+        assert!(
+            answer.is_empty() || text.contains("cannot be read"),
+            "{text}"
+        );
+    }
+    assert!(site.ask(Request::State).is_ok());
+    // Of another user, where we are root and so can be one: only root and the one named may ask.
+    let listener = UnixListener::bind(site.temp.path().join("other")).unwrap();
+    let mut steward = Steward::new(site.places.clone(), site.machine.clone());
+    let terms = Terms {
+        uid: 12_345,
+        idle: Some(Duration::from_millis(1)),
+    };
+    serve(&mut steward, &listener, terms).unwrap();
+    if !nix::unistd::getuid().is_root() {
+        std::thread::spawn(move || {
+            let terms = Terms {
+                idle: Some(Duration::from_secs(20)),
+                ..terms
+            };
+            serve(&mut steward, &listener, terms)
+        });
+        let refused = ask(&site.temp.path().join("other"), &Request::State, &[]);
+        assert_eq!(refused.unwrap_err().kind, RefusalKind::Away);
+    }
+}
+
+#[test]
+fn without_a_disk_nothing_or_the_allowance_is_recorded_to() {
+    let site = Site::new();
+    apply::apply(&site.places);
+    ready::settle(&*site.machine, &site.places).unwrap();
+    assert_eq!(
+        site.sample_dirs(),
+        [Path::new(crate::appliance::disks::NO_DISK)]
+    );
+    fs::write(
+        site.places.boot_file(),
+        "[appliance]\nemergency = \"64 MB\"\n",
+    )
+    .unwrap();
+    site.machine
+        .disks
+        .lock()
+        .unwrap()
+        .as_array_mut()
+        .unwrap()
+        .push(json!({
+        "name": "emergency.img", "type": "loop", "size": 1 }));
+    fs::create_dir_all(site.places.data()).unwrap();
+    ready::settle(&*site.machine, &site.places).unwrap();
+    assert_eq!(
+        site.sample_dirs(),
+        [Path::new("/media/nvr/emergency/sample")]
+    );
+    let image = site.places.data().join("emergency.img");
+    assert_eq!(fs::metadata(&image).unwrap().len(), 64_000_000);
+    // A disk comes: the card is left alone again.
+    site.format("sda", "WD Elements 575834").unwrap();
+    assert_eq!(site.job()["state"], json!("done"));
+    assert!(!site.sample_dirs()[0].starts_with("/media/nvr/emergency"));
+}
