@@ -5,6 +5,7 @@ pub mod appliance;
 pub mod check;
 pub mod config;
 pub mod demo;
+pub mod discover;
 pub mod export;
 pub mod helper;
 pub mod init;

@@ -4,6 +4,8 @@ use super::{Exit, Failure};
 use clap::ValueEnum;
 use moonfire_nvr::simulated_camera::misbehave::Kind;
 use moonfire_nvr::simulated_camera::network::{Options, Picture, RunningCamera};
+use moonfire_nvr::simulated_camera::onvif::OnvifConfig;
+use moonfire_nvr::simulated_camera::onvif_network::RunningOnvif;
 use moonfire_nvr::simulated_camera::{Authentication, Fault, Scheme, Synthetic};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -43,6 +45,18 @@ pub struct SimulateCamera {
     /// What to do wrong; see below. May be given several times.
     #[arg(long, value_name = "NAME[=N]")]
     misbehave: Vec<Fault>,
+    /// Speak ONVIF at this address and answer WS-Discovery on its network; port 0 takes any that is free.
+    #[arg(long, value_name = "ADDRESS")]
+    onvif: Option<SocketAddr>,
+    /// So many seconds is its clock ahead, as ONVIF tells; negative if it is behind.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        allow_negative_numbers = true,
+        requires = "onvif",
+        default_value_t = 0
+    )]
+    clock_ahead: i64,
     /// Where chance comes from: nonces, SSRCs, which packets are lost.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -67,6 +81,9 @@ enum Digest {
 }
 
 pub fn run(args: SimulateCamera) -> Result<Exit, Failure> {
+    let (onvif, name) = (args.onvif, args.name.clone());
+    let (clock_ahead_secs, serial) = (args.clock_ahead, args.seed);
+    let authentication = args.authentication();
     let camera = RunningCamera::start(Options {
         picture: args.picture()?,
         authentication: args.authentication(),
@@ -79,6 +96,25 @@ pub fn run(args: SimulateCamera) -> Result<Exit, Failure> {
     for stream in ["main", "sub"] {
         println!("{}", camera.url(stream));
     }
+    let _services = match onvif {
+        None => None,
+        Some(listen) => {
+            let config = OnvifConfig {
+                name,
+                serial,
+                authentication,
+                clock_ahead_secs,
+                rtsp: camera.addr(),
+                services: listen,
+                main: (1280, 720, 30),
+                sub: (640, 360, 10),
+            };
+            let failed = |e| Failure::Failed(format!("ONVIF on {listen}: {e}"));
+            let services = RunningOnvif::start(config, listen, true).map_err(failed)?;
+            println!("http://{}/onvif/device_service", services.addr());
+            Some(services)
+        }
+    };
     loop {
         std::thread::park();
     }

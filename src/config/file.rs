@@ -22,7 +22,7 @@ const SYNC_INTERVALS: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(100)..=Duration::from_secs(60);
 
 /// The keys of each section, for the check and for hints.
-pub(crate) const SECTIONS: [(&str, &[&str]); 5] = [
+pub(crate) const SECTIONS: [(&str, &[&str]); 6] = [
     (
         TOP,
         &[
@@ -32,6 +32,7 @@ pub(crate) const SECTIONS: [(&str, &[&str]); 5] = [
             "sync_interval",
             "time_zone",
             "syslog",
+            "onboard",
             "http",
             "camera",
         ],
@@ -66,10 +67,31 @@ pub(crate) const SECTIONS: [(&str, &[&str]); 5] = [
         "[camera.main] or [camera.sub]",
         &["url", "transport", "record", "retain", "sample_dir"],
     ),
+    (
+        "[onboard]",
+        &[
+            "discover",
+            "interfaces",
+            "scan",
+            "events",
+            "auto",
+            "username",
+            "password",
+            "password_file",
+            "max_cameras",
+            "only",
+            "retain",
+            "sub_retain",
+        ],
+    ),
 ];
 
 const TOP: &str = "the part before the first [section]";
 const STREAM: usize = 4;
+const ONBOARD: usize = 5;
+
+/// The most that `max_cameras` may allow.
+const MAX_MAX_CAMERAS: i64 = 200;
 
 pub(super) fn load(path: &Path) -> Result<Config, ConfigError> {
     let fail = |message| ConfigError {
@@ -180,6 +202,7 @@ impl Reader<'_> {
                 .or(defaults.map(|d| d.time_zone.clone()))
                 .unwrap_or_else(system_time_zone),
             syslog,
+            onboard: self.onboard(&top),
             http,
             sample_dirs,
             cameras,
@@ -224,6 +247,74 @@ impl Reader<'_> {
                 })
                 .unwrap_or(Severity::Info),
         }
+    }
+
+    fn onboard(&mut self, top: &Section) -> OnboardConfig {
+        let default = OnboardConfig::default();
+        let Some(section) = self.table(top, "onboard", ONBOARD, "[onboard]") else {
+            return default;
+        };
+        let text = |s: &str| Ok(s.to_owned());
+        let username = self.optional(&section, "username", text);
+        let mut password = self.optional(&section, "password", text);
+        if let Some(file) = section.get("password_file") {
+            let from_file = self.value("password_file", file, password_file);
+            if section.get("password").is_some() {
+                let message = "both `password` and `password_file` are given; remove one";
+                self.problem(file.span(), message.to_owned());
+            }
+            password = password.or(from_file);
+        }
+        let discover = self.boolean(&section, "discover");
+        let auto = self.boolean(&section, "auto");
+        if let (Some(false), Some(true), Some(value)) = (discover, auto, section.get("auto")) {
+            let message = "`auto` needs `discover`: what is not looked for is not found";
+            self.problem(value.span(), message.to_owned());
+        }
+        if let (Some(true), None, Some(value)) = (auto, &username, section.get("auto")) {
+            let message = "`auto` needs the `username` and `password` to try, once on each camera; \
+                           write username = \"\" for cameras that want none";
+            self.problem(value.span(), message.to_owned());
+        }
+        OnboardConfig {
+            discover: discover.unwrap_or(default.discover),
+            interfaces: self
+                .texts(&section, "interfaces", text)
+                .into_iter()
+                .map(|(name, _)| name)
+                .collect(),
+            scan: self.boolean(&section, "scan").unwrap_or(default.scan),
+            events: self.boolean(&section, "events").unwrap_or(default.events),
+            auto: auto.unwrap_or(default.auto),
+            username: username.unwrap_or_default(),
+            password: Secret(password.unwrap_or_default()),
+            max_cameras: self.max_cameras(&section).unwrap_or(default.max_cameras),
+            only: self
+                .texts(&section, "only", values::subnet)
+                .into_iter()
+                .map(|(subnet, _)| subnet)
+                .collect(),
+            retain: self
+                .optional(&section, "retain", values::retain)
+                .unwrap_or_default(),
+            sub_retain: self
+                .optional(&section, "sub_retain", values::retain)
+                .unwrap_or_default(),
+        }
+    }
+
+    fn max_cameras(&mut self, section: &Section) -> Option<u32> {
+        let value = section.get("max_cameras")?;
+        let number = match value.get_ref() {
+            DeValue::Integer(n) => i64::from_str(n.as_str()).ok(),
+            _ => None,
+        };
+        let good = number.filter(|n| (0..=MAX_MAX_CAMERAS).contains(n));
+        if good.is_none() {
+            let message = format!("`max_cameras`: write a number from 0 to {MAX_MAX_CAMERAS}");
+            self.problem(value.span(), message);
+        }
+        u32::try_from(good?).ok()
     }
 
     fn http(&mut self, top: &Section) -> Vec<HttpConfig> {

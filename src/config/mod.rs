@@ -116,6 +116,7 @@ pub struct Config {
     /// The zone of days, of times in the page and of `export`'s arguments.
     pub time_zone: TimeZone,
     pub syslog: SyslogConfig,
+    pub onboard: OnboardConfig,
     /// The addresses to serve on; none serves nothing.
     pub http: Vec<HttpConfig>,
     /// No two have the same name.
@@ -133,6 +134,7 @@ impl Default for Config {
             sync_interval: DEFAULT_SYNC_INTERVAL,
             time_zone: TimeZone::UTC,
             syslog: SyslogConfig::default(),
+            onboard: OnboardConfig::default(),
             http: Vec::new(),
             cameras: Vec::new(),
         }
@@ -202,6 +204,75 @@ impl Reserve {
             (Some(n), None) | (None, Some(n)) => n,
             (None, None) => 0,
         }
+    }
+}
+
+/// Finding cameras on the network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OnboardConfig {
+    /// Look for cameras at all: for those who ask, and for cameras that have moved.
+    pub discover: bool,
+    /// The interfaces to look on, by name; all but loopback if none is named.
+    pub interfaces: Vec<String>,
+    /// Scan own subnets for RTSP servers whenever it is searched.
+    pub scan: bool,
+    /// Hear what cameras notice themselves.
+    pub events: bool,
+    /// Record cameras by themselves that take this user name and password.
+    pub auto: bool,
+    pub username: String,
+    pub password: Secret,
+    /// With `auto`: no more than so many cameras in all.
+    pub max_cameras: u32,
+    /// With `auto`: only cameras on these; all own subnets if none is named.
+    pub only: Vec<Subnet>,
+    /// What is kept of cameras that are made this way, of the main and of the sub stream.
+    pub retain: Retain,
+    pub sub_retain: Retain,
+}
+
+impl Default for OnboardConfig {
+    fn default() -> OnboardConfig {
+        OnboardConfig {
+            discover: true,
+            interfaces: Vec::new(),
+            scan: false,
+            events: true,
+            auto: false,
+            username: String::new(),
+            password: Secret::default(),
+            max_cameras: DEFAULT_MAX_CAMERAS,
+            only: Vec::new(),
+            retain: Retain::default(),
+            sub_retain: Retain::default(),
+        }
+    }
+}
+
+impl OnboardConfig {
+    /// Whether a camera at this address may be recorded by itself.
+    pub fn may(&self, address: Ipv4Addr) -> bool {
+        self.only.is_empty() || self.only.iter().any(|s| s.holds(address))
+    }
+}
+
+/// How many cameras `[onboard] auto` makes at most, unless the file says otherwise.
+pub const DEFAULT_MAX_CAMERAS: u32 = 16;
+
+/// An IPv4 subnet: `"192.0.2.0/24"`, or one address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subnet {
+    pub address: Ipv4Addr,
+    /// 0 to 32.
+    pub prefix: u8,
+}
+
+impl Subnet {
+    pub fn holds(&self, address: Ipv4Addr) -> bool {
+        let mask = u32::MAX
+            .checked_shl(32 - u32::from(self.prefix))
+            .unwrap_or(0);
+        u32::from(self.address) & mask == u32::from(address) & mask
     }
 }
 

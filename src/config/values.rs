@@ -3,7 +3,7 @@
 //! Each function takes the text and gives the value or what is wrong with it, a part of a sentence
 //! that ends with the mend.
 
-use super::{Listen, LogTarget, MAX_RETAIN_DAYS, Reserve, Retain};
+use super::{Listen, LogTarget, MAX_RETAIN_DAYS, Reserve, Retain, Subnet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
@@ -30,6 +30,18 @@ pub(crate) fn host_name(text: &str) -> Result<String, String> {
 pub(crate) fn ip_address(text: &str) -> Result<IpAddr, String> {
     text.parse()
         .map_err(|_| format!("{text:?} is no IP address: write it like \"192.0.2.7\""))
+}
+
+/// "192.0.2.0/24", or one address.
+pub(super) fn subnet(text: &str) -> Result<Subnet, String> {
+    let (address, prefix) = text.split_once('/').unwrap_or((text, "32"));
+    let prefix = prefix.parse().ok().filter(|p| *p <= 32);
+    match (address.parse(), prefix) {
+        (Ok(address), Some(prefix)) => Ok(Subnet { address, prefix }),
+        _ => Err(format!(
+            "{text:?} is no subnet: write it like \"192.0.2.0/24\", or an address like \"192.0.2.7\""
+        )),
+    }
 }
 
 /// What [`size`] understands.

@@ -1,6 +1,7 @@
 //! Bringing the configuration's cameras and directories in, and telling the daemon what is there.
 
 use super::database::new_uuid;
+use super::devices;
 use super::{
     Camera, Database, Dir, Error, Garbage, Removed, Snapshot, Stream, StreamKind, StreamTotals,
 };
@@ -314,6 +315,8 @@ pub(super) fn snapshot(
         dirs: dirs(connection)?,
         cameras: cameras(connection)?,
         garbage: garbage(connection)?,
+        devices: devices::known(connection)?,
+        tries: devices::tries(connection)?,
         notes,
     })
 }

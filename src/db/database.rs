@@ -156,6 +156,10 @@ impl Database {
                 Ok(Reply::SampleEntryId(self.entry_id(&entry)?))
             }
             _ if self.mode == Mode::ReadOnly => Err(Error::ReadOnly),
+            Request::Devices(request) => {
+                self.devices(request)?;
+                Ok(Reply::Devices)
+            }
             Request::Cameras(request) => {
                 let mut rng = self.rng.clone();
                 let reply = self.cameras(request, &mut rng)?;

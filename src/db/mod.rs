@@ -5,6 +5,7 @@
 mod cameras;
 mod configure;
 mod database;
+mod devices;
 mod dirs;
 mod flush;
 mod list;
@@ -25,6 +26,7 @@ pub use cameras::{
     check_credential, check_description,
 };
 pub use database::{Database, FILE_NAME, LOCK_NAME, Mode, memory};
+pub use devices::{DeviceRequest, KnownDevice, MAX_TRIES, TriedCredentials};
 pub use dirs::{DirError, DirRequest, MAX_DIRS};
 pub use list::{After, Span, Which};
 pub use sessions::{SessionReply, SessionRequest};
@@ -104,6 +106,8 @@ pub enum Request {
     Signals(SignalRequest),
     /// Cameras that the configuration file does not name. Answered by [`Reply::Cameras`].
     Cameras(CameraRequest),
+    /// Devices on the network. Answered by [`Reply::Devices`].
+    Devices(DeviceRequest),
     /// Sample directories that the configuration file does not name. Answered by [`Reply::Snapshot`].
     Dirs(DirRequest),
     /// All that there is, as it is now: another program may have changed it. Changes nothing.
@@ -143,6 +147,8 @@ pub enum Reply {
     Sessions(SessionReply),
     Signals(SignalReply),
     Cameras(CameraReply),
+    /// It is noted.
+    Devices,
 }
 
 /// A recording and its sample index, if it is there.
@@ -161,6 +167,10 @@ pub struct Snapshot {
     pub cameras: Vec<Camera>,
     /// Files whose rows are deleted, still to be unlinked.
     pub garbage: Vec<Garbage>,
+    /// What cameras are known by.
+    pub devices: Vec<KnownDevice>,
+    /// What was tried on devices and not taken.
+    pub tries: Vec<(String, TriedCredentials)>,
     /// What bringing the configuration in led to that somebody should know: sentences for the log.
     pub notes: Vec<String>,
 }

@@ -1,4 +1,4 @@
--- The database of Moonfire NVR, schema version 5.
+-- The database of Moonfire NVR, schema version 6.
 --
 -- Everything but the frames is here: what is recorded, where it lies, and why the rest is missing.
 -- `pragma user_version` is the schema's version, `pragma application_id` is 'MNVR'. Write-ahead log,
@@ -298,4 +298,27 @@ create table signal_change (
   time_90k integer not null,
   state integer not null check (state between 0 and 65535),
   primary key (signal_id, time_90k)
+) strict, without rowid;
+
+-- What a camera is known by, so that it is found again at another address.
+create table device (
+  camera_id integer primary key references camera (id) on delete cascade,
+  -- The host in the camera's URLs when this was learned: for another one it does not hold.
+  learned_host text not null,
+  -- Where it was last seen; another host than in its URLs if it has moved.
+  address text not null,
+  -- Its WS-Discovery endpoint reference, in lower case.
+  endpoint text not null,
+  -- Its ONVIF device service.
+  service text not null
+) strict;
+
+-- Users and passwords that were tried on devices, each once: devices lock accounts.
+create table device_try (
+  -- What the device is known by.
+  device text not null,
+  -- The first 8 bytes of a hash over device, user and password: tells two apart, and gives none away.
+  credentials blob not null check (length(credentials) = 8),
+  tried_90k integer not null,
+  primary key (device, credentials)
 ) strict, without rowid;

@@ -12,7 +12,7 @@ use std::path::Path;
 use uuid::Uuid;
 
 /// The version of the schema that this program reads and writes.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 
 const SCHEMA: &str = include_str!("schema.sql");
 
@@ -40,6 +40,12 @@ const STEPS: &[Step] = &[
         to: 5,
         about: "know of sample directories that the configuration file does not name",
         add: |tx| Ok(tx.execute_batch(include_str!("upgrade_5.sql"))?),
+        fill: None,
+    },
+    Step {
+        to: 6,
+        about: "know cameras again at another address",
+        add: |tx| Ok(tx.execute_batch(include_str!("upgrade_6.sql"))?),
         fill: None,
     },
 ];

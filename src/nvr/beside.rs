@@ -87,6 +87,8 @@ impl Nvr {
 
     /// Whether it says something else than what is in force, sums and counts aside.
     fn differs(&self, snapshot: &Snapshot) -> bool {
+        let mut cameras = snapshot.cameras.clone();
+        self.at_their_addresses(&mut cameras);
         let deleting = |c: &&db::Camera| c.removed == Some(Removed::Deleting);
         let known = self
             .cameras
@@ -96,7 +98,7 @@ impl Nvr {
         let is_known = |c: &db::Camera| known.get(&c.id).is_some_and(|k| has_settings_of(k, c));
         let is_new = |d: &db::Dir| d.configured && !self.dirs.contains_key(&d.id);
         known.len() != snapshot.cameras.len()
-            || !snapshot.cameras.iter().all(is_known)
+            || !cameras.iter().all(is_known)
             || snapshot.dirs.iter().any(is_new)
     }
 }

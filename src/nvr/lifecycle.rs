@@ -59,7 +59,22 @@ impl Nvr {
                 self.out.push(Action::Exit);
             }
             (Some(DbPurpose::Calendar(page)), result) => self.calendar_read(now, page, result),
-            (Some(DbPurpose::Signals), Ok(reply)) => self.signals_read(reply),
+            (Some(DbPurpose::Signals), Ok(reply)) => {
+                self.signals_read(reply);
+                self.events_begin();
+            }
+            (Some(DbPurpose::MakeCamera(device)), result) => {
+                let result = match result {
+                    Ok(Reply::Cameras(reply)) => Ok(reply),
+                    Ok(_) => Err("the database answers something else".to_owned()),
+                    Err(e) => Err(e.to_string()),
+                };
+                self.camera_made(now, device, result);
+            }
+            (Some(DbPurpose::MakeSignal(camera)), result) => self.signal_made(now, camera, result),
+            (Some(DbPurpose::Moved), Ok(Reply::Snapshot(snapshot))) => {
+                self.cameras_changed(now, &snapshot);
+            }
             (Some(DbPurpose::Rights), result) => self.rights_answered(now, result),
             (Some(DbPurpose::Beside), result) => self.beside_answered(now, result),
             (Some(DbPurpose::Configure), Err(e)) => self.not_configured(now, &e),
@@ -123,9 +138,11 @@ impl Nvr {
             self.commit
                 .add_garbage(snapshot.garbage.iter().copied(), |_| false);
         }
+        self.last_seen = snapshot.last_seen;
         self.bring_in(now, &snapshot, cause);
         self.begin_calendar();
         self.begin_signals();
+        self.begin_onboard(now);
         let streams = self.streams.len();
         let cameras = self.cameras.len();
         let plural = |n| if n == 1 { "" } else { "s" };
@@ -177,13 +194,17 @@ impl Nvr {
                 .entry(row.id)
                 .or_insert_with(|| SampleDirectory::new(row, snapshot.database, read_only));
         }
-        self.cameras_are(&snapshot.cameras);
-        for camera in &snapshot.cameras {
+        self.devices_are(snapshot);
+        let mut cameras = snapshot.cameras.clone();
+        self.at_their_addresses(&mut cameras);
+        self.cameras_are(&cameras);
+        for camera in &cameras {
             for row in &camera.streams {
                 self.bring_in_stream(now, camera, row, cause);
             }
         }
         self.dirs_are(snapshot);
+        self.events_changed(now);
         let recorded_to: BTreeSet<DirId> = self.streams.values().map(Stream::dir).collect();
         self.buffers
             .share_among(recorded_to.len(), self.streams.len());
@@ -492,6 +513,7 @@ impl Nvr {
         }
         // Who may see what is told by the order of the addresses, which may have changed.
         self.close_clients(now, "the configuration was changed");
+        self.reload_onboard(now);
         self.configure_at = Some(now.monotonic);
         self.wake_at(self.configure_at);
     }

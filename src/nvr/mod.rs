@@ -7,6 +7,7 @@
 //! (to the database, and deleting).
 
 mod absence;
+mod advice;
 mod backoff;
 mod beside;
 mod buffers;
@@ -18,6 +19,7 @@ mod directory;
 mod disk_health;
 mod lifecycle;
 mod log_book;
+mod onboard;
 mod open_file;
 mod outbox;
 pub mod port;
@@ -103,6 +105,14 @@ enum DbPurpose {
     Signals,
     /// Whether what somebody watches by still holds.
     Rights,
+    /// What is noted of devices and their states.
+    Device,
+    /// A camera is made of this device.
+    MakeCamera(u32),
+    /// A signal of the camera in this row is made.
+    MakeSignal(i32),
+    /// A camera has another address: all is brought in anew.
+    Moved,
     /// What another program has changed.
     Beside,
 }
@@ -146,6 +156,9 @@ pub struct Nvr {
     /// How many streams are recorded, of how many, as the service manager was told.
     told_status: Option<(usize, usize)>,
     web: web::Web,
+    onboard: onboard::Onboard,
+    /// When the database was last used before this start.
+    last_seen: Option<Wall90k>,
     beside: beside::Beside,
     /// The user that the program runs as, if the shell has told.
     own_uid: Option<u32>,
@@ -200,6 +213,8 @@ impl Nvr {
             told_ready: false,
             told_status: None,
             web: web::Web::default(),
+            onboard: onboard::Onboard::default(),
+            last_seen: None,
             beside: beside::Beside::default(),
             own_uid: None,
             wake: Some(Monotonic(0)),
@@ -266,12 +281,15 @@ impl Nvr {
     fn owner_stream(&self, conn: ConnId) -> Option<StreamId> {
         match self.out.owner(conn)? {
             Owner::Stream(id) => Some(id),
-            Owner::Http | Owner::Test(_) => None,
+            Owner::Http | Owner::Test(_) | Owner::Onboard(_) => None,
         }
     }
 
     fn dispatch(&mut self, now: Now, event: Event<'_>) {
         let Some(event) = self.not_of_test(now, event) else {
+            return;
+        };
+        let Some(event) = self.not_of_onboard(now, event) else {
             return;
         };
         match event {
@@ -293,7 +311,7 @@ impl Nvr {
                     });
                 }
                 Some(Owner::Http) => self.http_event(now, Event::Received { conn, bytes }),
-                Some(Owner::Test(_)) | None => {}
+                Some(Owner::Test(_) | Owner::Onboard(_)) | None => {}
             },
             Event::Datagram { conn, bytes, .. } => {
                 if let Some(id) = self.owner_stream(conn) {
@@ -314,7 +332,7 @@ impl Nvr {
                         self.with_stream(now, id, |s, cx, _, _| s.closed(cx, conn, reason));
                     }
                     Some(Owner::Http) => self.http_event(now, Event::Closed { conn, reason }),
-                    Some(Owner::Test(_)) | None => {}
+                    Some(Owner::Test(_) | Owner::Onboard(_)) | None => {}
                 }
             }
             Event::UdpBound { rtp, rtcp, result } => {
@@ -343,9 +361,14 @@ impl Nvr {
             }
             Event::Disk { op, result, buffer } => self.disk_done(now, op, result, buffer),
             Event::Db { id, result } => self.db_done(now, id, result),
-            // Nothing is asked of the helper yet.
-            Event::Helper { id, result } => self.helper_answered(now, id, result),
             Event::Steward { id, result } => self.steward_answered(now, id, result),
+            Event::Helper { id, result } => {
+                if !self.onboard_helped(id, &result) {
+                    self.helper_answered(now, id, result);
+                }
+            }
+            // It was onboarding's.
+            Event::Interfaces(_) => {}
             Event::Stats(stats) => self.stats = Some(stats.clone()),
             Event::Logged(record) => self.out.log_book.add(self.out.wall, &record),
             Event::Reload(config) => self.reload(now, *config),
@@ -497,6 +520,7 @@ impl Nvr {
             next = self.dirs.range(after).next().map(|(id, _)| *id);
         }
         self.http_timeouts(now);
+        self.onboard_timeouts(now);
         self.configure_if_due(now);
         self.look_beside(now);
         self.run_commit(now);
@@ -563,12 +587,15 @@ impl Nvr {
             _ => None,
         };
         let clients = self.web.next_timeout();
+        let onboard = self.onboard.next_timeout();
+        let onboard = onboard.filter(|_| self.phase == Phase::Running);
         let running = self.phase == Phase::Running;
         let configure = self.configure_at.filter(|_| running);
         let beside = self.beside.next_timeout().filter(|_| running);
         streams
             .chain(dirs)
             .chain(clients)
+            .chain(onboard)
             .chain(commit)
             .chain(configure)
             .chain(beside)

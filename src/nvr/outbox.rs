@@ -1,6 +1,7 @@
 //! What the core wants done, in order, and what each operation under way is for.
 
 use super::log_book::LogBook;
+use super::onboard::Ear;
 use super::port::{
     Action, ConnId, DbId, DiskRequest, Event, FileId, HelperId, LogRecord, LookupId, OpId,
     Severity, StewardId,
@@ -82,6 +83,19 @@ pub enum Owner {
     Http,
     /// A camera that somebody has a look at.
     Test(OfTest),
+    /// Finding cameras and asking them.
+    Onboard(OfOnboard),
+}
+
+/// What of onboarding a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OfOnboard {
+    Ear(Ear),
+    /// An interview with this device.
+    Ask(u32),
+    /// The events of the camera in this row.
+    Events(i32),
+    Scan,
 }
 
 /// One stream of a camera that is being tried.
@@ -242,7 +256,8 @@ impl Outbox {
         });
     }
 
-    fn log_record(&mut self, record: LogRecord) {
+    /// One line for the log.
+    pub fn log_record(&mut self, record: LogRecord) {
         self.log_book.add(self.wall, &record);
         self.push(Action::Log(record));
     }

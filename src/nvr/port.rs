@@ -12,7 +12,7 @@ use crate::decoder;
 use crate::recording::DirId;
 use crate::recording::recovery::{AttachError, AttachRequest, Attached};
 use crate::time::{Monotonic, Now};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -63,6 +63,26 @@ pub struct HelperId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StewardId(pub u64);
 
+/// An IPv4 address of a network interface that is up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    pub name: String,
+    pub address: Ipv4Addr,
+    /// How many bits of the address are its subnet's.
+    pub prefix: u8,
+    pub multicast: bool,
+    pub loopback: bool,
+}
+
+impl Interface {
+    /// Whether an address is on this interface's subnet.
+    pub fn holds(&self, address: Ipv4Addr) -> bool {
+        let mask = u32::MAX.checked_shl(32 - u32::from(self.prefix.min(32)));
+        let mask = mask.unwrap_or(0);
+        u32::from(self.address) & mask == u32::from(address) & mask
+    }
+}
+
 /// What happened outside.
 #[derive(Debug)]
 pub enum Event<'a> {
@@ -105,6 +125,8 @@ pub enum Event<'a> {
         rtcp: ConnId,
         result: Result<u16, SocketError>,
     },
+    /// The network's interfaces, as asked for by [`Action::Interfaces`].
+    Interfaces(Vec<Interface>),
     /// Somebody connected to the HTTP address `listener` (index in [`Config::http`]).
     Accepted {
         conn: ConnId,
@@ -160,6 +182,17 @@ pub enum Action {
         rtp: ConnId,
         rtcp: ConnId,
         peer: IpAddr,
+    },
+    /// Tell which network interfaces there are. Answered by [`Event::Interfaces`].
+    Interfaces,
+    /// A UDP socket on the interface with this address, for datagrams to `group` through it. It hears
+    /// anybody's answers to those; with `listen` it hears what comes to the group there, and sends nothing.
+    /// If it cannot be had, [`Event::Closed`] says so.
+    BindGroup {
+        conn: ConnId,
+        interface: Ipv4Addr,
+        group: SocketAddrV4,
+        listen: bool,
     },
     /// Queue bytes on a stream socket. The core keeps within its own bounds by [`Event::Drained`].
     Send { conn: ConnId, bytes: Vec<u8> },

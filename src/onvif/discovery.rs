@@ -117,6 +117,23 @@ fn announcement(of: &Element) -> Option<Announcement> {
 }
 
 impl Announcement {
+    /// Its device service, as it is to be asked by who got this from `from`: the address that it announces for
+    /// that host, or the first one mended to it, or where most have it. `None` if it speaks HTTPS only.
+    pub fn service_at(&self, from: Ipv4Addr) -> Option<Url> {
+        let host = from.to_string();
+        let plain = || self.xaddrs.iter().filter(|u| u.scheme() == "http");
+        let own = plain().find(|u| u.host_str() == Some(&host));
+        if let Some(url) = own.or(plain().next()) {
+            let mut url = url.clone();
+            url.set_host(Some(&host)).ok()?;
+            return Some(url);
+        }
+        match self.xaddrs.is_empty() {
+            true => Url::parse(&format!("http://{host}/onvif/device_service")).ok(),
+            false => None,
+        }
+    }
+
     /// Takes in what a scope says (ONVIF Core section 7.3.2.2).
     pub fn scope(&mut self, scope: &str) {
         let Some(path) = scope.strip_prefix("onvif://www.onvif.org/") else {
@@ -225,5 +242,24 @@ mod tests {
         assert_eq!(one("<d:ProbeMatches/>"), None);
         assert_eq!(one("<d:Hello/>"), None);
         assert_eq!(Message::parse(&probe(Uuid::nil())), Ok(None));
+    }
+
+    #[test]
+    fn a_service_is_where_the_answer_came_from() {
+        let of = |xaddrs: &[&str]| {
+            let it = Announcement {
+                xaddrs: xaddrs.iter().map(|x| Url::parse(x).unwrap()).collect(),
+                ..Announcement::default()
+            };
+            it.service_at([192, 0, 2, 7].into()).map(String::from)
+        };
+        let own = Some("http://192.0.2.7:8000/x".to_owned());
+        assert_eq!(of(&["http://10.0.0.1/y", "http://192.0.2.7:8000/x"]), own);
+        assert_eq!(of(&["http://10.0.0.1:8000/x"]), own);
+        assert_eq!(
+            of(&[]).as_deref(),
+            Some("http://192.0.2.7/onvif/device_service")
+        );
+        assert_eq!(of(&["https://192.0.2.7/x"]), None);
     }
 }

@@ -62,6 +62,8 @@ pub struct Interview {
     kind: Kind,
     choice: Option<media::Choice>,
     report: Report,
+    /// It ends once it is known where events are.
+    only_services: bool,
 }
 
 impl Interview {
@@ -75,7 +77,21 @@ impl Interview {
             kind: Kind::Media,
             choice: None,
             report: Report::default(),
+            only_services: false,
         }
+    }
+
+    /// A short one, which finds out what time it is there and where events are.
+    pub fn for_events(device: Url, username: &str, password: &Secret, seed: u64) -> Interview {
+        Interview {
+            only_services: true,
+            ..Interview::new(device, username, password, seed)
+        }
+    }
+
+    /// What was told so far.
+    pub fn report(&self) -> &Report {
+        &self.report
     }
 
     /// The next request to be made, on a connection of its own to the device; `None` once all is asked.
@@ -229,7 +245,10 @@ impl Interview {
             *url = url.take().and_then(|u| mend(&u, device));
         }
         self.report.events = services.events.clone();
-        Stage::Information
+        match self.only_services {
+            true => Stage::Done,
+            false => Stage::Information,
+        }
     }
 
     fn first_profiles(&mut self) -> Result<Stage, SoapError> {

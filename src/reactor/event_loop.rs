@@ -740,6 +740,13 @@ impl<C: Core> EventLoop<C> {
             }
             Action::Connect { conn, addr } => self.sockets.connect(conn, addr),
             Action::BindUdp { rtp, rtcp, peer } => self.sockets.bind_udp(rtp, rtcp, peer),
+            Action::Interfaces => self.sockets.tell_interfaces(),
+            Action::BindGroup {
+                conn,
+                interface,
+                group,
+                listen,
+            } => self.sockets.bind_group(conn, interface, group, listen),
             Action::Send { conn, bytes } => self.sockets.send(conn, bytes),
             Action::SendShared { conn, bytes } => self.sockets.send_shared(conn, bytes),
             Action::SendFile { conn, file, range } => {

@@ -22,10 +22,12 @@ mod tls;
 mod tokens;
 mod workers;
 
+pub use crate::nvr::port::Interface;
 pub use camera_test::test_camera;
 pub use disk::DiskChoice;
 pub use disk::job::{AttachFn, space};
 pub use event_loop::{BULK_TICK, End, EventLoop};
+pub use sockets::group::interfaces;
 pub use sockets::listeners::{GivenSockets, MAX_ACCEPTED_CONNECTIONS};
 pub use sockets::{BULK_WAKE_BYTES, MAX_HANDSHAKES, MAX_SEND_QUEUE_BYTES};
 pub use syslog::MAX_QUEUED_LINES;

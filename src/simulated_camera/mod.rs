@@ -23,6 +23,8 @@ mod live;
 mod message;
 pub mod misbehave;
 pub mod network;
+pub mod onvif;
+pub mod onvif_network;
 pub mod packetize;
 mod player;
 pub mod scene;

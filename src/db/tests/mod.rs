@@ -2,6 +2,7 @@
 
 mod cameras;
 mod configure;
+mod devices;
 mod dirs;
 mod flash;
 mod flush;
@@ -146,8 +147,9 @@ pub(super) fn record(
     .unwrap()
 }
 
-/// What schema versions 3 and 4 added goes again.
+/// What schema version 3 and later ones added goes again.
 pub(super) const UNDO_3: &str = "
+    drop table device; drop table device_try;
     alter table sample_dir drop column in_file; alter table camera drop column removed;
     drop table signal_change; drop table signal_camera; drop table signal; drop table signal_state;
     drop table signal_type; drop table api_token; drop table session; drop table user_camera;

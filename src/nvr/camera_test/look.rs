@@ -34,6 +34,12 @@ pub struct Look {
 }
 
 impl Look {
+    /// How long it was watched without a second key frame, in seconds; `None` if there was one.
+    pub fn without_key_frame(&self) -> Option<f64> {
+        let alone = self.first_sync.is_some() && self.second_sync.is_none();
+        alone.then(|| self.duration().as_secs_f64())
+    }
+
     pub fn is_enough(&self) -> bool {
         self.second_sync.is_some() && self.duration() >= ENOUGH
     }

@@ -9,6 +9,7 @@ pub mod alone;
 mod look;
 
 use super::Cx;
+use super::advice::{Advice, Facts, advise};
 use super::outbox::{OfTest, Owner};
 use super::port::{Event, SocketError};
 use super::session::{Lost, Session, Trouble};
@@ -29,6 +30,9 @@ const FIRST_FRAME_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long it is looked at from then on, at most.
 const LOOK_LIMIT: Duration = Duration::from_secs(5);
+
+/// A stream that shows no second key frame for so long has few of them.
+const LONG_WITHOUT_KEY_FRAME_SECS: f64 = 4.5;
 
 /// What came of a look, the main stream first.
 pub type Outcomes = Vec<(StreamKind, Result<Seen, Failed>)>;
@@ -63,8 +67,39 @@ pub struct Seen {
     pub transport: Transport,
     /// How far the camera's clock is ahead of ours.
     pub clock_offset: Option<Duration90k>,
+    /// It was watched so many seconds without a second key frame.
+    pub without_key_frame: Option<f64>,
     /// One that can be decoded.
     pub key_frame: Option<Vec<u8>>,
+}
+
+impl Seen {
+    /// What is judged of it.
+    pub fn facts(&self) -> Facts {
+        let long = |s: &f64| *s >= LONG_WITHOUT_KEY_FRAME_SECS;
+        Facts {
+            width: self.entry.width.into(),
+            height: self.entry.height.into(),
+            reorders: self.entry.reorder_frames > 0,
+            key_frame_secs: self.key_frame_interval.map(|d| d.as_secs_f64()),
+            no_key_frame_secs: self.without_key_frame.filter(long),
+        }
+    }
+}
+
+/// What the camera's owner should know of its settings.
+pub fn advice(outcomes: &Outcomes) -> Vec<Advice> {
+    let seen = |wanted| {
+        let mut all = outcomes.iter().filter(|(kind, _)| *kind == wanted);
+        all.find_map(|(_, outcome)| outcome.as_ref().ok())
+    };
+    let (main, sub) = (seen(StreamKind::Main), seen(StreamKind::Sub));
+    let clock = main.or(sub).and_then(|s| s.clock_offset);
+    let (main, sub) = (main.map(Seen::facts), sub.map(Seen::facts));
+    let mut all = advise(main.as_ref(), sub.as_ref(), clock.map(|d| d.as_secs_f64()));
+    // That the other was not looked at says nothing.
+    all.retain(|a| outcomes.len() > 1 || a.kind != "noSub");
+    all
 }
 
 /// What is wrong, as a word for programs and a sentence for people.
@@ -282,6 +317,7 @@ impl Tried {
             lost_packets: look.lost_packets,
             transport,
             clock_offset,
+            without_key_frame: look.without_key_frame(),
             key_frame: look.key_frame.take(),
         })
     }

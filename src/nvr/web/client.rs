@@ -238,7 +238,10 @@ impl Site {
                     self.closed.insert(conn);
                 }
                 Action::Log(record) => self.log.push(record),
-                Action::Lookup { .. } | Action::Connect { .. } => self.network.push_back(action),
+                Action::Lookup { .. }
+                | Action::Connect { .. }
+                | Action::BindGroup { .. }
+                | Action::SendTo { .. } => self.network.push_back(action),
                 _ => {}
             }
         }

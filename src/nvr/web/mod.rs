@@ -27,6 +27,7 @@ mod live;
 mod log;
 mod login;
 mod metrics;
+mod onboard;
 mod page;
 mod picture;
 mod query;
@@ -53,7 +54,7 @@ use super::port::{
     StewardId,
 };
 use crate::access::{Attempt, LoginAttempts, Principal, SignedIn, SignedInCache, Use};
-use crate::db::{self, SessionReply};
+use crate::db::{self, SessionReply, Signal, SignalId, SignalType};
 use crate::decoder;
 use crate::h264::VideoSampleEntry;
 use crate::http::{Caching, Connection, Method, Request, Response, ResponseHead, Status, Step};
@@ -63,6 +64,7 @@ use access::Shown;
 use body::{Body, Progress};
 use calendar::Calendar;
 pub use calendar::Page as CalendarPage;
+pub use camera_test::{PICTURE_WIDTH, seen_without_picture};
 use changed::Changed;
 use given_up::AWAY;
 use indexes::Indexes;
@@ -76,6 +78,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use task::{Answer, Came, Need, Task};
 use uncommitted::SampleEntryRows;
+use uuid::Uuid;
 use view::Layouts;
 
 /// Requests that are with the database at a time, so that a commit never waits for more. Those behind
@@ -236,6 +239,24 @@ impl Web {
     /// Uses of sessions and tokens, for the next commit. If it fails, the next use is written instead.
     pub fn take_uses(&mut self) -> Vec<Use> {
         self.signed_in.take_uses()
+    }
+
+    /// The signal of a kind that is a camera's own, and of this input if it has several.
+    pub fn find_signal(&self, kind: Uuid, camera: Uuid, input: &str) -> Option<SignalId> {
+        self.signals.find_own(kind, camera, input)
+    }
+
+    /// All signals of some kinds.
+    pub fn signals_of(&self, kinds: &[Uuid]) -> Vec<SignalId> {
+        self.signals.of_kinds(kinds)
+    }
+
+    pub fn put_signal_type(&mut self, kind: SignalType) {
+        self.signals.put_type(kind);
+    }
+
+    pub fn put_signal(&mut self, signal: Signal) {
+        self.signals.put(signal);
     }
 
     /// Whether somebody is being sent a recording.

@@ -37,6 +37,7 @@ pub enum Route {
     OfSignals(OfSignals),
     OfSetup(OfSetup),
     OfAppliance(OfAppliance),
+    OfOnboard(OfOnboard),
 }
 
 /// What can be asked about the machine by its administrator.
@@ -54,6 +55,19 @@ pub enum OfAppliance {
     Update,
     /// `/api/appliance/reset`.
     Reset,
+}
+
+/// What can be asked about cameras that are found on the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OfOnboard {
+    /// `/api/onboard/`: what was found.
+    List,
+    /// `/api/onboard/search`.
+    Search,
+    /// `/api/onboard/try`: a user name and password, once on each.
+    Try,
+    /// `/api/onboard/record`.
+    Record,
 }
 
 /// What can be asked by those who set up cameras and disks, beside changing [`Route::Camera`].
@@ -153,6 +167,10 @@ impl Route {
             }
             ["api", "cameras"] | ["api", "cameras", ""] => Route::OfSetup(OfSetup::Cameras),
             ["api", "cameras", "test"] => Route::OfSetup(OfSetup::Test),
+            ["api", "onboard"] | ["api", "onboard", ""] => Route::OfOnboard(OfOnboard::List),
+            ["api", "onboard", "search"] => Route::OfOnboard(OfOnboard::Search),
+            ["api", "onboard", "try"] => Route::OfOnboard(OfOnboard::Try),
+            ["api", "onboard", "record"] => Route::OfOnboard(OfOnboard::Record),
             ["api", "retention"] => Route::OfSetup(OfSetup::Retention),
             ["api", "disks"] => Route::OfSetup(OfSetup::Disks),
             ["api", "cameras", uuid] | ["api", "cameras", uuid, ""] => {

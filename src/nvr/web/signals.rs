@@ -51,6 +51,19 @@ impl Signals {
         self.signals.iter().find(|s| s.id == id)
     }
 
+    /// The one of a kind that is a camera's own; of several, the one whose name ends with `input`.
+    pub fn find_own(&self, kind: Uuid, camera: Uuid, input: &str) -> Option<SignalId> {
+        let mut all = self.signals.iter();
+        let is_own = |s: &Signal| s.cameras.iter().any(|c| c.uuid == camera && c.direct);
+        all.find(|s| s.kind == kind && is_own(s) && s.name.ends_with(input))
+            .map(|s| s.id)
+    }
+
+    pub fn of_kinds(&self, kinds: &[Uuid]) -> Vec<SignalId> {
+        let all = self.signals.iter().filter(|s| kinds.contains(&s.kind));
+        all.map(|s| s.id).collect()
+    }
+
     /// Those of which somebody may know.
     fn shown_to<'a>(&'a self, who: &'a Principal) -> impl Iterator<Item = &'a Signal> {
         self.signals.iter().filter(|s| may_see(who, s))

@@ -152,6 +152,7 @@ impl Nvr {
                 | Route::OfSignals(_)
                 | Route::OfSetup(_)
                 | Route::OfAppliance(_)
+                | Route::OfOnboard(_)
                 | Route::Camera(_)
         );
         if !may_change {
@@ -194,6 +195,7 @@ impl Nvr {
             }
             Route::OfAppliance(of) => self.begin_of_appliance(now, of, request, who)?,
             Route::OfSetup(of) => self.begin_of_setup(now, of, request, who)?,
+            Route::OfOnboard(of) => self.begin_of_onboard(now, of, request, who)?,
             Route::Camera(uuid) => {
                 require_any(who)?;
                 if !self.cameras.iter().any(|c| c.uuid == uuid) || !may_see(who, uuid) {

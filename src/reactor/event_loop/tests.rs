@@ -33,6 +33,7 @@ enum Heard {
     Draining(ConnId),
     InputEnded(ConnId),
     Closed(ConnId, Result<(), SocketError>),
+    Interfaces(Vec<crate::nvr::port::Interface>),
     UdpBound(ConnId, ConnId, Result<u16, SocketError>),
     Accepted(ConnId, usize, bool),
     Disk(OpId, Result<(), String>),
@@ -95,6 +96,7 @@ impl Core for TestCore {
             }
             Event::Closed { conn, reason } => Heard::Closed(conn, reason),
             Event::UdpBound { rtp, rtcp, result } => Heard::UdpBound(rtp, rtcp, result),
+            Event::Interfaces(all) => Heard::Interfaces(all),
             Event::Accepted {
                 conn,
                 listener,
@@ -516,6 +518,62 @@ fn one_connection_does_not_starve_another() {
     assert!(largest.max().unwrap_or(0) <= BUFFER_BYTES);
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     flood.join().unwrap();
+}
+
+#[test]
+fn a_group_is_asked_and_heard_on_one_interface() {
+    let mut el = event_loop(&[]);
+    el.does(Action::Interfaces);
+    let loopback = |h: &Heard| match h {
+        Heard::Interfaces(all) => all.iter().any(|i| i.loopback && i.prefix == 8),
+        _ => false,
+    };
+    el.until(|c| c.heard.iter().any(loopback));
+    el.core.heard.clear();
+    // A group and port of this test's own.
+    let port = UdpSocket::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let group = std::net::SocketAddrV4::new(Ipv4Addr::new(239, 255, 77, 77), port);
+    for (conn, listen) in [(A, false), (B, true)] {
+        el.does(Action::BindGroup {
+            conn,
+            interface: Ipv4Addr::LOCALHOST,
+            group,
+            listen,
+        });
+    }
+    let (to, bytes) = (SocketAddr::V4(group), b"who is there".to_vec());
+    el.does(Action::SendTo { conn: A, to, bytes });
+    el.until(|c| !c.heard.is_empty());
+    let Heard::Datagram(B, from, heard) = el.core.heard.remove(0) else {
+        panic!("{:?}", el.core.heard);
+    };
+    assert_eq!(
+        (from.ip(), &heard[..]),
+        (Ipv4Addr::LOCALHOST.into(), &b"who is there"[..])
+    );
+    // Anybody may answer.
+    let device = UdpSocket::bind("127.0.0.9:0").unwrap();
+    device.send_to(b"me", from).unwrap();
+    el.until(|c| !c.heard.is_empty());
+    let address = device.local_addr().unwrap();
+    assert_eq!(el.core.heard, [Heard::Datagram(A, address, b"me".to_vec())]);
+    el.core.heard.clear();
+    // An address that is not ours is told as such.
+    el.does(Action::BindGroup {
+        conn: ConnId(77),
+        interface: [192, 0, 2, 99].into(),
+        group,
+        listen: true,
+    });
+    el.until(|c| !c.heard.is_empty());
+    assert!(matches!(
+        el.core.heard[0],
+        Heard::Closed(ConnId(77), Err(_))
+    ));
 }
 
 #[test]

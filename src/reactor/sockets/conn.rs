@@ -54,7 +54,11 @@ const MAX_LOST_WINDOWS: u8 = 8;
 pub(super) enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
-    Udp { socket: UdpSocket, peer: IpAddr },
+    Udp {
+        socket: UdpSocket,
+        /// Whose datagrams are taken; `None`: anybody's.
+        peer: Option<IpAddr>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,6 +5,7 @@
 //! a bounded queue for each connection and goes out at the end of the turn.
 
 mod conn;
+pub(super) mod group;
 mod handshakes;
 pub(super) mod listeners;
 mod options;

@@ -35,7 +35,15 @@ impl Sockets {
         let _ = setsockopt(&even, sockopt::RcvBuf, &RECEIVE_BUFFER_BYTES);
         let add = |sockets: &mut Sockets, id, socket| {
             sockets
-                .add(id, Socket::Udp { socket, peer }, Phase::Open, false)
+                .add(
+                    id,
+                    Socket::Udp {
+                        socket,
+                        peer: Some(peer),
+                    },
+                    Phase::Open,
+                    false,
+                )
                 .map_err(|e| socket_error(&e))
         };
         let key = add(self, rtp, even)?;
@@ -65,10 +73,19 @@ pub(super) fn bulk_kind(socket: &UdpSocket) -> Bulk {
     }
 }
 
-/// Receives one datagram; one that is not from `peer` is dropped.
-pub(super) fn read(id: ConnId, socket: &UdpSocket, peer: IpAddr, buf: &mut [u8]) -> Reading {
+/// Receives one datagram; one that is not from `peer`, if there is one, is dropped.
+pub(super) fn read(
+    id: ConnId,
+    socket: &UdpSocket,
+    peer: Option<IpAddr>,
+    buf: &mut [u8],
+) -> Reading {
+    let is_taken = |from: IpAddr| match peer {
+        Some(peer) => from.to_canonical() == peer.to_canonical(),
+        None => true,
+    };
     match socket.recv_from(buf) {
-        Ok((len, from)) if from.ip().to_canonical() == peer.to_canonical() => Reading::Datagram {
+        Ok((len, from)) if is_taken(from.ip()) => Reading::Datagram {
             conn: id,
             from,
             len,

@@ -611,6 +611,8 @@ impl<'a> World<'a> {
             Action::Send { conn, bytes } if self.viewers.has(conn) => {
                 self.viewers.send(now, conn, Arc::new(bytes));
             }
+            // The simulated network has no multicast: the recorder is told of no interface to ask on.
+            Action::Interfaces | Action::BindGroup { .. } => (),
             Action::Send { conn, bytes } => self.network.send(now, conn, &bytes),
             Action::SendShared { conn, bytes } => self.viewers.send(now, conn, bytes),
             Action::SendFile { conn, file, range } => {

@@ -12,7 +12,8 @@ use crate::access::{Permission, Principal};
 use crate::db::{self, StreamKind};
 use crate::decoder::{self, THUMBNAIL_QUALITY};
 use crate::http::{Method, Request, Response, Status};
-use crate::nvr::camera_test::{Failed, Outcomes, Seen, Test, targets};
+use crate::nvr::advice::Advice;
+use crate::nvr::camera_test::{Failed, Outcomes, Seen, Target, Test, advice, targets};
 use crate::nvr::outbox::Owner;
 use crate::nvr::port::{ConnId, Event};
 use crate::nvr::{Clock, Cx, Nvr, Phase, cx};
@@ -34,7 +35,7 @@ const MAX_TESTS: usize = 2;
 const COME_AGAIN: Duration = Duration::from_secs(5);
 
 /// How wide the picture is at most, in pixels.
-const PICTURE_WIDTH: u32 = 640;
+pub const PICTURE_WIDTH: u32 = 640;
 
 /// What is to be looked at: a camera that is there, with what is said instead, or one that is not.
 #[derive(Deserialize)]
@@ -50,6 +51,8 @@ struct Body {
 #[derive(Default)]
 pub struct Tests {
     running: BTreeMap<u64, Test>,
+    /// Those that are of devices that were found, rather than of requests.
+    of_devices: BTreeMap<u64, u32>,
     last: u64,
 }
 
@@ -124,6 +127,28 @@ impl Nvr {
         })))
     }
 
+    /// Begins a look at a device that was found ([`Nvr::looked`] tells what came of it); false if there is
+    /// no room for it now.
+    pub(in crate::nvr) fn begin_look(
+        &mut self,
+        now: Now,
+        device: u32,
+        targets: Vec<(StreamKind, Target)>,
+    ) -> bool {
+        let tests = &mut self.web.tests;
+        if tests.running.len() >= MAX_TESTS {
+            return false;
+        }
+        tests.last += 1;
+        let id = tests.last;
+        let mut test = Test::new(id, targets);
+        test.take_turns(&mut cx!(self, now));
+        self.wake_at(test.next_timeout());
+        self.web.tests.running.insert(id, test);
+        self.web.tests.of_devices.insert(id, device);
+        true
+    }
+
     /// Who may set up some camera, or the recorder.
     fn require_any_setup(&self, who: &Principal) -> Result<(), Refused> {
         let may = |c: &db::Camera| who.may(Permission::Configure, Some(c.uuid));
@@ -165,6 +190,12 @@ impl Nvr {
 
     /// The request that waits for a look goes on.
     fn test_is_over(&mut self, now: Now, id: u64) {
+        let tests = &mut self.web.tests;
+        if let Some(device) = tests.of_devices.remove(&id) {
+            let test = tests.running.remove(&id);
+            let outcomes = test.map_or_else(Vec::new, Test::into_outcomes);
+            return self.looked(now, device, outcomes);
+        }
         let mut clients = self.web.clients.iter();
         let waiting = clients.find(|(_, c)| {
             matches!(&c.doing, Doing::Asking(a)
@@ -240,6 +271,8 @@ impl TestTask {
     }
 
     pub fn answer(self) -> Response {
+        let told = self.outcomes.as_ref().map(advice).unwrap_or_default();
+        let advice: Value = told.iter().map(Advice::to_json).collect();
         let outcomes = self.outcomes.into_iter().flatten();
         let streams: Map<String, Value> = outcomes
             .map(|(kind, outcome)| {
@@ -253,8 +286,19 @@ impl TestTask {
                 (kind.as_str().to_owned(), value)
             })
             .collect();
-        Response::json(Status::Ok, &json!({ "streams": streams }))
+        let told = json!({ "streams": streams, "advice": advice });
+        Response::json(Status::Ok, &told)
     }
+}
+
+/// What is told of a stream, but the picture.
+pub fn seen_without_picture(seen: &Seen) -> Value {
+    let mut value = seen_json(seen, None);
+    if let Some(fields) = value.as_object_mut() {
+        fields.remove("picture");
+        fields.remove("pictureError");
+    }
+    value
 }
 
 fn seen_json(seen: &Seen, picture: Option<&Picture>) -> Value {
