@@ -24,7 +24,7 @@ struct Demo {
 impl Demo {
     fn start(dir: &Path) -> Demo {
         let mut child = Command::new(env!("CARGO_BIN_EXE_moonfire-nvr"))
-            .args(["demo", "--listen", "127.0.0.1:0", "--dir"])
+            .args(["demo", "--configured", "--listen", "127.0.0.1:0", "--dir"])
             .arg(dir)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -93,7 +93,7 @@ fn is_refused_while_one_runs(dir: &Path) -> bool {
     let file = dir.join("moonfire-nvr.toml");
     let before = std::fs::read(&file).unwrap();
     let second = Command::new(env!("CARGO_BIN_EXE_moonfire-nvr"))
-        .args(["demo", "--listen", "127.0.0.1:0", "--dir"])
+        .args(["demo", "--configured", "--listen", "127.0.0.1:0", "--dir"])
         .arg(dir)
         .output()
         .unwrap();

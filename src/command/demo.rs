@@ -5,13 +5,17 @@ use moonfire_nvr::config::Config;
 use moonfire_nvr::db::{Database, Mode};
 use moonfire_nvr::reactor::{self, DiskChoice};
 use moonfire_nvr::simulated_camera::network::{Options, Picture, RunningCamera};
+use moonfire_nvr::simulated_camera::onvif::OnvifConfig;
+use moonfire_nvr::simulated_camera::onvif_network::RunningOnvif;
 use moonfire_nvr::simulated_camera::{Authentication, Faults, Scheme};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::{SigSet, Signal};
+use sha2::{Digest, Sha256};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -23,8 +27,9 @@ const PASSWORD: &str = "demonstration";
 
 /// Show it at work: two simulated cameras and the recorder, all in one folder.
 ///
-/// The cameras draw their pictures themselves and ask for passwords; the recorder keeps 1 GB of each
-/// one's main stream and 200 MB of its sub stream. Ctrl-C ends all of it in good order. Other
+/// The cameras draw their pictures themselves, speak ONVIF and ask for passwords. They are not named anywhere:
+/// the recorder, which is told a user name and password, finds them, and keeps 1 GB of each one's main stream
+/// and 200 MB of its sub stream. Ctrl-C ends all of it in good order. Other
 /// commands can look at the same recordings with --config and the file that is in the folder.
 #[derive(clap::Args)]
 pub struct Demo {
@@ -36,6 +41,9 @@ pub struct Demo {
     /// Where to serve the page; if the port is taken, one after it. Port 0 takes any that is free.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
+    /// Name the cameras in the configuration, rather than let them be found.
+    #[arg(long)]
+    configured: bool,
 }
 
 pub fn run(args: Demo) -> Result<Exit, Failure> {
@@ -53,16 +61,29 @@ pub fn run(args: Demo) -> Result<Exit, Failure> {
     signals
         .thread_block()
         .map_err(|e| Failure::Failed(format!("signals: {e}")))?;
-    let cameras = start_cameras()?;
+    let lan = match args.configured {
+        true => None,
+        false => Some(Lan::of(&dir)),
+    };
+    let cameras = start_cameras(lan)?;
+    let _services = match lan {
+        Some(lan) => start_services(lan, &cameras)?,
+        None => Vec::new(),
+    };
     let listen = free_address(args.listen)?;
-    let config = write_config(&dir, listen, &cameras)?;
+    let config = write_config(&dir, listen, &cameras, lan)?;
     let taken = match listen == args.listen || args.listen.port() == 0 {
         true => String::new(),
         false => format!(" ({} is taken)", args.listen),
     };
     println!(
-        "Recording two simulated cameras: look at http://{listen}/{taken}. Everything is in {}; \
+        "Recording two simulated cameras{}: look at http://{listen}/{taken}. Everything is in {}; \
          Ctrl-C ends it.",
+        if lan.is_some() {
+            ", once they are found"
+        } else {
+            ""
+        },
         dir.display()
     );
     let options = reactor::Options {
@@ -124,19 +145,78 @@ fn make_dir(dir: &Path) -> Result<(), Failure> {
     })
 }
 
+/// Addresses of a demonstration's own within 127.0.0.0/8, the same each time for one folder: so cameras are
+/// found where they were, and two demonstrations do not find each other's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Lan([u8; 3]);
+
+impl Lan {
+    fn of(dir: &Path) -> Lan {
+        let hash = Sha256::digest(dir.as_os_str().as_bytes());
+        // Not 127.0.*, where others are.
+        Lan([127, hash[0] % 254 + 1, hash[1]])
+    }
+
+    fn host(self, host: u8) -> Ipv4Addr {
+        Ipv4Addr::new(self.0[0], self.0[1], self.0[2], host)
+    }
+
+    /// As in `[onboard] only`.
+    fn subnet(self) -> String {
+        format!("{}/24", self.host(0))
+    }
+}
+
+/// The ports of the cameras' RTSP and ONVIF, each on its own address.
+const RTSP_PORT: u16 = 8554;
+const ONVIF_PORT: u16 = 8000;
+
+/// The cameras' ONVIF.
+fn start_services(
+    lan: Lan,
+    cameras: &[(&'static str, RunningCamera)],
+) -> Result<Vec<RunningOnvif>, Failure> {
+    let hosts = 2..;
+    let each = cameras.iter().zip(hosts);
+    each.map(|((name, camera), host)| {
+        let listen = SocketAddr::from((lan.host(host), ONVIF_PORT));
+        let config = OnvifConfig {
+            name: (*name).to_owned(),
+            serial: u64::from(u32::from(lan.host(host))),
+            authentication: Some(authentication(Scheme::Md5)),
+            clock_ahead_secs: 0,
+            rtsp: camera.addr(),
+            services: listen,
+            main: (1280, 720, 30),
+            sub: (640, 360, 10),
+        };
+        let failed =
+            |e| Failure::Failed(format!("simulated camera {name}, ONVIF on {listen}: {e}"));
+        RunningOnvif::start(config, listen, true).map_err(failed)
+    })
+    .collect()
+}
+
+fn authentication(scheme: Scheme) -> Authentication {
+    Authentication {
+        username: USERNAME.to_owned(),
+        password: PASSWORD.to_owned(),
+        scheme,
+    }
+}
+
 /// `driveway` and `garden`, with different ways to prove the password.
-fn start_cameras() -> Result<Vec<(&'static str, RunningCamera)>, Failure> {
-    [("driveway", Scheme::Sha256), ("garden", Scheme::Md5)]
+fn start_cameras(lan: Option<Lan>) -> Result<Vec<(&'static str, RunningCamera)>, Failure> {
+    [("driveway", Scheme::Sha256, 2), ("garden", Scheme::Md5, 3)]
         .into_iter()
-        .map(|(name, scheme)| {
+        .map(|(name, scheme, host)| {
             let camera = RunningCamera::start(Options {
                 name: name.to_owned(),
-                listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-                authentication: Some(Authentication {
-                    username: USERNAME.to_owned(),
-                    password: PASSWORD.to_owned(),
-                    scheme,
-                }),
+                listen: match lan {
+                    Some(lan) => SocketAddr::from((lan.host(host), RTSP_PORT)),
+                    None => SocketAddr::from(([127, 0, 0, 1], 0)),
+                },
+                authentication: Some(authentication(scheme)),
                 faults: Faults::none(),
                 picture: picture(name),
                 seed: u64::from(std::process::id()),
@@ -186,6 +266,7 @@ fn write_config(
     dir: &Path,
     listen: SocketAddr,
     cameras: &[(&str, RunningCamera)],
+    lan: Option<Lan>,
 ) -> Result<Config, Failure> {
     let text = |s: &str| toml::Value::from(s).to_string();
     let folder = |name: &str| text(&dir.join(name).to_string_lossy());
@@ -197,7 +278,18 @@ fn write_config(
         folder("sample"),
         text(&listen.to_string()),
     );
-    for (name, camera) in cameras {
+    if let Some(lan) = lan {
+        file.push_str(&format!(
+            "\n[onboard]\ninterfaces = [\"lo\"]\nauto = true\nonly = [{}]\nusername = {}\n\
+             password = {}\nretain = \"1 GB\"\nsub_retain = \"200 MB\"\n",
+            text(&lan.subnet()),
+            text(USERNAME),
+            text(PASSWORD)
+        ));
+    }
+    // Those that are to be found are not named.
+    let named = if lan.is_some() { &[] } else { cameras };
+    for (name, camera) in named {
         file.push_str(&format!(
             "\n[[camera]]\nname = {}\nusername = {}\npassword = {}\n",
             text(name),
@@ -279,11 +371,16 @@ mod tests {
         let url = camera.url("sub");
         let cameras = [("driveway", camera)];
         let listen = SocketAddr::from(([127, 0, 0, 1], 8081));
-        let config = write_config(&dir, listen, &cameras).unwrap();
+        let config = write_config(&dir, listen, &cameras, None).unwrap();
         assert_eq!(config.db_dir, dir.join("db"));
         assert_eq!(config.sample_dirs, [dir.join("sample")]);
         let sub = config.cameras[0].sub.as_ref().unwrap();
         assert_eq!((&sub.url, sub.retain.bytes), (&url, Some(200_000_000)));
         assert_eq!(config.cameras[0].password.0, PASSWORD);
+        let lan = Lan::of(&dir);
+        let config = write_config(&dir, listen, &cameras, Some(lan)).unwrap();
+        assert_eq!(config.cameras, []);
+        assert!(config.onboard.auto && config.onboard.may(lan.host(2)));
+        assert!(!config.onboard.may([127, 0, 0, 1].into()));
     }
 }

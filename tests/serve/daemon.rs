@@ -41,7 +41,7 @@ impl Demo {
 
     fn start_in(dir: tempfile::TempDir) -> Demo {
         let mut child = Command::new(env!("CARGO_BIN_EXE_moonfire-nvr"))
-            .args(["demo", "--listen", "127.0.0.1:0", "--dir"])
+            .args(["demo", "--configured", "--listen", "127.0.0.1:0", "--dir"])
             .arg(dir.path().join("demo"))
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

@@ -188,6 +188,12 @@ impl Device {
         }
     }
 
+    /// What else they may be remembered by: it may have been known as an RTSP server only.
+    pub fn keys(&self) -> [String; 2] {
+        let rtsp = format!("rtsp:{}:{}", self.address, self.rtsp_port);
+        [self.key(), rtsp]
+    }
+
     /// Takes in what it announces, from this address.
     pub fn announced(&mut self, it: &Announcement, from: Ipv4Addr) {
         self.via = Via::Onvif;

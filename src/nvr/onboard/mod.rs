@@ -82,6 +82,7 @@ pub struct Onboard {
     search: Option<Search>,
     pub searched: Option<(Monotonic, Wall90k)>,
     scan: Scan,
+    scan_wanted: bool,
     look_around_at: Option<Monotonic>,
     look_again_at: Option<Monotonic>,
     auto_search_at: Option<Monotonic>,
@@ -212,8 +213,9 @@ impl Nvr {
 
     /// Begins the polite scan of own subnets.
     pub(super) fn scan(&mut self, now: Now) {
-        let hosts = self.onboard.network.hosts(scan::MAX_SUBNET);
-        self.onboard.scan.begin(now.monotonic, &hosts);
+        // Begun once it is known which networks there are.
+        self.onboard.scan_wanted = true;
+        self.out.push(Action::Interfaces);
         self.wake_at(Some(now.monotonic));
     }
 
@@ -292,6 +294,11 @@ impl Nvr {
         if more {
             self.probe_unknown(now);
         }
+        if std::mem::take(&mut self.onboard.scan_wanted) {
+            let hosts = self.onboard.network.hosts(scan::MAX_SUBNET);
+            self.onboard.scan.begin(now.monotonic, &hosts);
+            self.wake_at(Some(now.monotonic));
+        }
     }
 
     fn heard(&mut self, now: Now, ear: Ear, event: Event<'_>) {
@@ -341,10 +348,15 @@ impl Nvr {
             return;
         }
         let devices = self.onboard.devices.values();
+        let asked = |d: &Device| d.endpoint.is_none() && d.address == from && d.state.is_busy();
+        if devices.clone().any(asked) {
+            // It is one device: what it is asked as an RTSP server counts first. It will be heard of again.
+            return;
+        }
         let same = |d: &&Device| match &d.endpoint {
             Some(endpoint) => *endpoint == it.endpoint,
             // What was an RTSP server only says more of itself now.
-            None => d.address == from && !d.state.is_busy(),
+            None => d.address == from,
         };
         let known = devices.filter(same).map(|d| d.id).next();
         let is_new = known.is_none();

@@ -36,7 +36,9 @@ impl Nvr {
         }
         let key = device.key();
         let credentials = account.credentials(&key);
-        if self.onboard.tries.contains(&(key.clone(), credentials)) {
+        let tries = &self.onboard.tries;
+        let was_tried = |key: &String| tries.contains(&(key.clone(), account.credentials(key)));
+        if device.keys().iter().any(was_tried) {
             return Err(
                 "this user name and password were refused by it before, and are not tried again, \
                  lest it lock the account"
