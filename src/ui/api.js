@@ -82,6 +82,53 @@ export async function change(method, path, body = {}, signal = AbortSignal.timeo
 }
 
 /**
+ * Sends a file, with how much of it has gone: the answer's JSON, if it has any.
+ * @param {string} path
+ * @param {Blob} file
+ * @param {{headers?: Record<string, string>, onProgress?: (sent: number, all: number) => void, signal?: AbortSignal}} [options]
+ * @returns {Promise<any>}
+ */
+export function send(path, file, { headers = {}, onProgress, signal } = {}) {
+  return new Promise((ok, bad) => {
+    // The one way in which browsers tell how far they are.
+    const request = new XMLHttpRequest();
+    request.open("PUT", path);
+    if (csrf !== null) request.setRequestHeader("X-CSRF-Token", csrf);
+    for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
+    request.upload.onprogress = (e) => onProgress?.(e.loaded, e.total);
+    signal?.addEventListener("abort", () => request.abort());
+    request.onerror = request.onabort = () => bad(new Refusal(0, ""));
+    request.onload = () => {
+      const isJson = request.getResponseHeader("Content-Type") === "application/json";
+      if (request.status < 300) return ok(isJson ? JSON.parse(request.responseText) : null);
+      const wait = Number(request.getResponseHeader("Retry-After")) || 0;
+      bad(
+        new Refusal(
+          request.status,
+          isJson ? (JSON.parse(request.responseText).message ?? "") : request.responseText.trim(),
+          false,
+          wait,
+        ),
+      );
+    };
+    request.send(file);
+  });
+}
+
+/**
+ * Asks for a file that is made of what is sent, and hands it to whoever looks at the page.
+ * @param {string} path
+ * @param {object} body
+ * @param {string} name used if the recorder gives it none
+ */
+export async function fetchFile(path, body, name) {
+  const whole = csrf === null ? body : { csrf, ...body };
+  const reply = await ask(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(whole) });
+  const named = /filename="([^"]+)"/.exec(reply.headers.get("Content-Disposition") ?? "")?.[1] ?? name;
+  return { blob: await reply.blob(), name: named };
+}
+
+/**
  * A path with parameters; those that are `null` or `undefined` are left out.
  * @param {string} path
  * @param {Record<string, string | number | boolean | null | undefined>} parameters

@@ -66,11 +66,11 @@ export function openDialog(title, children, { wide = false, onClose } = {}) {
 /**
  * Asks before something that cannot be undone. Answers which of the choices it was, "" where there are none,
  * and `null` for no.
- * @param {{title: string, text: string, act: string, choices?: [string, string, string][]}} question choices are
- *   value, name and what it means
+ * @param {{title: string, text: string, act: string, choices?: [string, string, string][], tick?: string}} question
+ *   choices are value, name and what it means; `tick` is what must be ticked first
  * @returns {Promise<string | null>}
  */
-export function confirmed({ title, text, act, choices = [] }) {
+export function confirmed({ title, text, act, choices = [], tick }) {
   return new Promise((ok) => {
     let answer = /** @type {string | null} */ (null);
     const boxes = choices.map(([value, name, hint], i) => {
@@ -94,6 +94,7 @@ export function confirmed({ title, text, act, choices = [] }) {
           h("legend", { class: "spoken" }, title),
           boxes.map((b) => b.element),
         ),
+      tick && check(tick, h("input", { type: "checkbox", required: true })),
       h("div", { class: "form-end" }, h("button", { class: "danger" }, act), no),
     );
     const dialog = openDialog(title, [form], { onClose: () => ok(answer) });

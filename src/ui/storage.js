@@ -1,11 +1,13 @@
 // The disks: how they fare, who has what of them, and how far back that will reach.
 
 import { change, get } from "/ui/api.js";
+import { plugged } from "/ui/disks.js";
 import { h } from "/ui/dom.js";
 import { stateWord, tableFrame } from "/ui/facts.js";
 import { daysKept, withRates } from "/ui/forecast.js";
 import { field, openDialog, tried, trouble } from "/ui/form.js";
 import { bytes, days } from "/ui/format.js";
+import { readMachine } from "/ui/machine.js";
 import { may, now90k, recorder, refresh, watch } from "/ui/state.js";
 import { S } from "/ui/strings-manage.js";
 import { DAY, date, dateTime } from "/ui/time.js";
@@ -94,7 +96,7 @@ function diskView(disk, room) {
 }
 
 /** @param {number | null} d */
-const told = (d) => (d === null ? S.storage.unknown : d === Infinity ? S.storage.endless : days(d));
+const reaches = (d) => (d === null ? S.storage.unknown : d === Infinity ? S.storage.endless : days(d));
 
 /**
  * Changes what is kept of one camera, with what that comes to.
@@ -278,7 +280,7 @@ export function show(root) {
         h("td", { class: "number" }, s.bytesPerDay === null ? "–" : bytes(s.bytesPerDay)),
         h("td", { class: "number" }, goesBack === null ? "–" : days(goesBack)),
         h("td", { class: "number" }, limits || x.noLimit),
-        h("td", { class: "number" }, s.record ? told(reach.get(s) ?? null) : "–"),
+        h("td", { class: "number" }, s.record ? reaches(reach.get(s) ?? null) : "–"),
         h(
           "td",
           {},
@@ -328,6 +330,15 @@ export function show(root) {
       ),
     );
   };
+  let endPlugged = () => {};
+  if (may("administer")) {
+    readMachine().then(
+      (machine) => {
+        if (machine?.appliance && !isEnded) endPlugged = plugged(extra);
+      },
+      () => {},
+    );
+  }
   const timer = setInterval(() => !document.hidden && load(), FIGURES_MS);
   let known = "";
   const unwatch = watch(() => {
@@ -338,6 +349,7 @@ export function show(root) {
   return () => {
     isEnded = true;
     clearInterval(timer);
+    endPlugged();
     unwatch();
   };
 }

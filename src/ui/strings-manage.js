@@ -288,6 +288,7 @@ export const S = {
     diskMissing: "missing",
     noDisk:
       "There is no disk for recordings yet: nothing can be recorded without one. Name a folder on one in the configuration file (sample_dirs).",
+    noDiskYet: "There is no disk for recordings yet: choose one below.",
     back: "Back",
     next: "Go on",
     without: "Go on without",
@@ -310,6 +311,171 @@ export const S = {
     tooMuch: (d) =>
       `There is room for about ${d} only: the oldest will go by then. A larger disk, or a lower bit rate set in the cameras, makes it more.`,
     finish: "Start watching",
+  },
+
+  machine: {
+    title: "This machine",
+    fine: "fine",
+    weak: "power too weak",
+    weakLong:
+      "The power supply was too weak since the start: that costs recordings and, in the end, the card. Use the supply that is made for this board, and give disks their own.",
+    hot: "too hot",
+    hotLong: "It slows down to protect itself. Give it air, or a heat sink.",
+    board: "Board",
+    slot: "System",
+    /** @param {string} now @param {string | null} other */
+    slotOf: (now, other) => `slot ${now}${other ? `; the other one has ${other}` : ""}`,
+    temperature: "Temperature",
+    wear: "Written to the card",
+    /** @param {string | null} day @param {string} all */
+    wearOf: (day, all) => (day === null ? `${all} since the start` : `${day} a day`),
+    synchronized: "follows a time server",
+    unsynchronized: "follows no time server",
+    problems: "The boot file on the card is not all right:",
+    problemsLong:
+      "The rest of it is in force. Recording is not concerned unless it says so. Put it right on a computer: the card shows as MNVR-BOOT.",
+    settings: "Settings",
+    /** @type {Record<string, string>} */
+    settingNames: {
+      hostname: "Name",
+      timeZone: "Time zone",
+      ntp: "Time servers",
+      ntpServer: "Time for cameras",
+      network: "Network",
+      wifi: "Wi-Fi",
+      sshKeys: "SSH",
+      emergencyBytes: "Without a disk",
+    },
+    fixed: "The boot file on the card says this; change it there.",
+    hostname: "Name in the network",
+    hostnameHint: "The page is at this name with .local behind it.",
+    ntp: "Time servers, one a line",
+    ntpHint: "Empty: those of the system.",
+    ntpServer: "Cameras may ask this machine for the time",
+    ntpServerHint: "For cameras that are let into no other network.",
+    dhcp: "The network gives it an address (DHCP)",
+    address: "Address",
+    addressHint: "If it changes, this page is at the new one from then on.",
+    gateway: "Gateway",
+    dns: "Name servers",
+    interface: "Interface",
+    ssid: "Wi-Fi network",
+    ssidHint: "Empty: none. A cable is better for recording.",
+    wifiPassword: "Wi-Fi password",
+    country: "Country",
+    sshKeys: "Public SSH keys, one a line",
+    sshKeysHint: "They may sign in as root. Without one there is no SSH.",
+    emergency: "Record to the card while there is no disk, MB",
+    emergencyHint: "0: nothing. It wears the card.",
+    power: "Power",
+    powerLong: "Recordings end in good order first.",
+    reboot: "Restart",
+    rebootLong: "Nothing is recorded for about a minute.",
+    rebooting: "It restarts. This page goes on by itself when it is back.",
+    powerOff: "Power off",
+    powerOffLong: "Nothing is recorded until somebody plugs it out and in again.",
+    poweringOff: "It powers off. Wait until the green light is dark before unplugging it.",
+    reset: "Factory reset",
+    resetLong: "Users, cameras and settings are forgotten, and it starts as if it was new.",
+    resetKeep: "They stay on the disk, and are found again by the cameras' names.",
+    resetTick: "Yes, forget users, cameras and settings",
+    /** @type {Record<string, string>} */
+    jobs: {
+      format: "Making a file system",
+      mount: "Taking the disk into use",
+      unmount: "Letting the disk go",
+      install: "Installing the update",
+    },
+  },
+
+  disks: {
+    title: "Plugged in",
+    nothing: "No disk is plugged in. Plug one in: it shows here in a moment.",
+    /** @type {Record<string, string>} */
+    states: {
+      system: "the card",
+      inUse: "in use",
+      ready: "ready",
+      empty: "empty",
+      other: "something else is on it",
+      readOnly: "read only",
+    },
+    /** @type {Record<string, string>} */
+    means: {
+      system: "This machine runs from it.",
+      inUse: "Recordings go there.",
+      ready: "It has recordings on it, or room for them. Use it as it is.",
+      empty: "Nothing is on it. Make it ready for recordings.",
+      other: "It can be used once it is emptied.",
+      readOnly: "It cannot be written. Is there a switch on it? Else it is failing.",
+    },
+    /** @type {Record<string, string>} */
+    transports: { usb: "USB", ata: "SATA", mmc: "SD card" },
+    /** @param {string} what */
+    on: (what) => `On it: ${what}`,
+    format: "Use for recordings",
+    mount: "Use it",
+    unmount: "Let it go",
+    /** @param {string} model @param {string} size */
+    formatTitle: (model, size) => `Use ${model} (${size}) for recordings?`,
+    emptyLong: "A file system is made on all of it. Recording to it begins by itself.",
+    /** @param {string} what */
+    formatLong: (what) => `Everything on it is deleted (${what}), and cannot be had back. Recording to it begins by itself.`,
+    tick: "Yes, delete everything on this disk",
+    /** @param {string} model */
+    unmountTitle: (model) => `Let ${model} go?`,
+    unmountLong:
+      "Its cameras are not recorded from then on, until it or another disk is there. Then it can be unplugged without harm.",
+  },
+
+  update: {
+    title: "Update",
+    /** @type {Record<string, string>} */
+    states: {
+      none: "",
+      receiving: "An update is coming.",
+      written: "An update is ready to be started.",
+      trying: "The new version is being tried.",
+      good: "The last update went well.",
+      fellBack: "The last update did not do: the version before it is back.",
+    },
+    /** @param {string} v */
+    version: (v) => `Version ${v}.`,
+    choose: "A file moonfire-nvr-…-armv7.update",
+    sending: "Sending the update",
+    /** @param {string} sent @param {string} all */
+    sent: (sent, all) => `${sent} of ${all}`,
+    checking: "Checking it…",
+    /** @param {string} v */
+    written: (v) =>
+      `${v ? `Version ${v}` : "It"} is written and checked. Recording goes on with the old one until it is started.`,
+    start: "Start the new version",
+    startTitle: "Start the new version?",
+    startLong:
+      "The machine starts anew, which takes about a minute without recording. If the new version does not serve this page and record all cameras, the old one comes back by itself.",
+    starting: "It starts anew. This page goes on by itself when it is back.",
+    back: "Back to the version before",
+    backTitle: "Go back to the version before?",
+    backLong: "The machine starts anew, which takes about a minute without recording. Recordings are not concerned.",
+    /** @param {string} v @param {string} size */
+    stick: (v, size) => `${v} on a USB stick, ${size}`,
+    install: "Install",
+  },
+
+  backup: {
+    title: "Backup",
+    long: "Cameras, users, what is kept, settings. No recordings.",
+    make: "Make a backup",
+    makeLong: "With a passphrase the cameras' passwords are in it, encrypted; without one they are left out.",
+    passphrase: "Passphrase",
+    passphraseHint: "Write it down: without it the passwords in the file are lost.",
+    made: "The backup is in your downloads.",
+    restore: "Restore",
+    restoreLong: "What is in the file is added: cameras and users of the same names are changed, nothing is removed.",
+    file: "Backup file",
+    /** @param {number} cameras @param {number} users */
+    restored: (cameras, users) => `Restored: ${count(cameras, "camera")}, ${count(users, "user")}.`,
+    support: "File for support",
   },
 
   tokens: {

@@ -1,7 +1,8 @@
 // How the recorder fares: what it is at, what was lost in the last 30 days, the machine.
 
 import { get } from "/ui/api.js";
-import { h, icon, say } from "/ui/dom.js";
+import { machine } from "/ui/appliance.js";
+import { h, icon } from "/ui/dom.js";
 import { facts, stateWord, tableFrame } from "/ui/facts.js";
 import { trouble } from "/ui/form.js";
 import { bitRate, bytes, duration, share } from "/ui/format.js";
@@ -190,10 +191,12 @@ export function show(root) {
   const unwatch = watch(() => {
     log.hidden = !may("adminUsers");
   });
-  say(appliance, "");
+
+  const endMachine = may("administer") ? machine(appliance) : () => {};
   return () => {
     isEnded = true;
     clearInterval(timer);
+    endMachine();
     unwatch();
   };
 }

@@ -2,11 +2,14 @@
 
 import { change, get, streamPath, url } from "/ui/api.js";
 import { cameraForm } from "/ui/camera-form.js";
-import { h, say } from "/ui/dom.js";
+import { plugged } from "/ui/disks.js";
+import { h, put, say } from "/ui/dom.js";
 import { facts, stateWord, tableFrame } from "/ui/facts.js";
 import { daysKept, withRates } from "/ui/forecast.js";
 import { check, field, tried, trouble } from "/ui/form.js";
 import { bitRate, bytes, days } from "/ui/format.js";
+import { readMachine } from "/ui/machine.js";
+import { changeSettings, zoneChoice } from "/ui/settings.js";
 import { may, now90k, recorder, refresh, watch } from "/ui/state.js";
 import { STEPS, stepsView } from "/ui/steps.js";
 import { S } from "/ui/strings-manage.js";
@@ -60,14 +63,40 @@ const on = (hash, name) => h("a", { class: "button", href: hash }, name);
 /** The clock and the disks. @param {HTMLElement} root */
 function machine(root) {
   const x = S.welcome;
-  const clock = h("div", { class: "card" });
+  const clock = h("div", {});
+  const zone = h("div", {});
   const disks = h("div", { class: "card" });
+  const extra = h("div", {});
   root.append(
     h("p", {}, x.machineLong),
-    h("div", { class: "cards" }, clock, disks),
+    h("div", { class: "cards" }, h("div", { class: "card" }, clock, zone), disks),
+    extra,
     ways(null, on("#welcome?step=cameras", x.next)),
   );
-  return watch(() => {
+  const wrong = trouble();
+  let isEnded = false;
+  let endPlugged = () => {};
+  if (may("administer")) {
+    readMachine().then(
+      (told) => {
+        if (!told?.appliance || isEnded) return;
+        const setting = told.settings.timeZone;
+        if (setting && setting.from !== "bootFile") {
+          put(
+            zone,
+            field(
+              S.system.zone,
+              zoneChoice(setting.value ?? zoneName(), (z) => tried(null, wrong.tell, () => changeSettings({ timeZone: z }))),
+            ),
+            wrong.element,
+          );
+        }
+        endPlugged = plugged(extra);
+      },
+      () => {},
+    );
+  }
+  const unwatch = watch(() => {
     const { state } = recorder;
     if (!state) return;
     clock.replaceChildren(
@@ -105,9 +134,14 @@ function machine(root) {
           ),
         ),
       ),
-      dirs.length ? "" : h("p", { class: "reason" }, x.noDisk),
+      dirs.length ? "" : h("p", { class: "reason" }, extra.hasChildNodes() ? x.noDiskYet : x.noDisk),
     );
   });
+  return () => {
+    isEnded = true;
+    endPlugged();
+    unwatch();
+  };
 }
 
 /** The cameras: those there are, and a form for one more. @param {HTMLElement} root */
@@ -255,8 +289,8 @@ function keep(root) {
   };
   const load = async () => {
     try {
-      const [told, system] = await Promise.all([get("/api/retention"), get("/api/system")]);
-      retained = { ...told, streams: withRates(told.streams, system.cameras) };
+      const [answer, system] = await Promise.all([get("/api/retention"), get("/api/system")]);
+      retained = { ...answer, streams: withRates(answer.streams, system.cameras) };
       if (isEnded) return;
       foretell();
     } catch (e) {

@@ -17,6 +17,7 @@ const BROWSER = [
   "URL",
   "URLSearchParams",
   "WebSocket",
+  "XMLHttpRequest",
   "addEventListener",
   "clearInterval",
   "clearTimeout",
