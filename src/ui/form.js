@@ -60,6 +60,9 @@ export function openDialog(title, children, { wide = false, onClose } = {}) {
   put(dialog, ...children);
   document.body.append(dialog);
   dialog.showModal();
+  // A keyboard goes on in the first field; a finger that gets one unasked loses half of its screen.
+  const first = dialog.querySelector("input:not([type=radio], [type=checkbox]), select, textarea");
+  if (first instanceof HTMLElement && matchMedia("(pointer: fine)").matches) first.focus();
   return dialog;
 }
 

@@ -12,7 +12,7 @@ import { date, dateTime, zoneAbbreviation, zoneName } from "/ui/time.js";
 
 const FIGURES_MS = 3000;
 /** A turn of the loop longer than this is worth a word, in microseconds. */
-const LONG_TURN_US = 50000;
+const LONG_TURN_US = 100000;
 
 /** @param {number} us */
 const ms = (us) => (us < 1000 ? `${us} µs` : `${(us / 1000).toFixed(1)} ms`);

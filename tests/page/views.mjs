@@ -1,5 +1,6 @@
 // Each view of the page, and how to get there.
 
+import { pretend } from "./machine.mjs";
 import { CAMERA_PASSWORD, CAMERA_USER, until } from "./recorder.mjs";
 
 /** @typedef {import("puppeteer-core").Page} Page */
@@ -147,6 +148,14 @@ const dialog = (hash, selector, words) =>
     await page.waitForSelector("dialog[open]");
   });
 
+/** A page as an appliance has it. @param {string} hash @param {string} selector @param {string | RegExp} [words] of a button */
+const appliance =
+  (hash, selector, words) => async (/** @type {Page} */ page, /** @type {any} */ recorder, /** @type {Client} */ client) => {
+    const { end } = await pretend(page);
+    const view = words ? dialog(hash, selector, words) : at(hash, selector);
+    await view(page, recorder, client).finally(end);
+  };
+
 /** @type {View[]} */
 export const VIEWS = [
   {
@@ -186,6 +195,11 @@ export const VIEWS = [
       await at(`segments?camera=${cameras[0].uuid}`, "tbody tr")(page, recorder, client);
     },
   },
+  { name: "appliance", whole: true, open: appliance("system", ".file") },
+  { name: "appliance-settings", open: appliance("system", ".file", "Settings") },
+  { name: "appliance-disks", whole: true, open: appliance("storage", "h3") },
+  { name: "appliance-format", open: appliance("storage", "h3", /^Use for recordings/) },
+  { name: "appliance-welcome", whole: true, open: appliance("welcome", "h3") },
   { name: "welcome", whole: true, open: at("welcome", ".steps") },
   { name: "welcome-cameras", whole: true, open: at("welcome?step=cameras", ".made li") },
   { name: "welcome-keep", whole: true, open: at("welcome?step=keep", "tbody tr") },

@@ -7,8 +7,9 @@ import { after, before, test } from "node:test";
 import { audit } from "./audit.mjs";
 import { launch, open } from "./browsers.mjs";
 import { clockOf } from "./clock.mjs";
+import { pretend } from "./machine.mjs";
 import { Camera, Recorder, until } from "./recorder.mjs";
-import { VIEWS, setUp, signIn } from "./views.mjs";
+import { VIEWS, press, setUp, signIn } from "./views.mjs";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
@@ -89,6 +90,28 @@ test("Lighthouse finds nothing to better for access and good practice", { timeou
       assert.deepEqual(scores, { accessibility: 100, "best-practices": 100 });
     });
   }
+});
+
+test("an appliance's disk is taken into use, and its time zone set", { timeout: 300000 }, async (t) => {
+  const { page, context } = await open(browser);
+  t.after(() => context.close());
+  await signIn(page, client);
+  const { asked } = await pretend(page);
+  await page.goto(`${recorder.url}/#welcome`);
+  await page.waitForSelector("h3");
+  await page.select("[name=time-zone]", "America/New_York");
+  await until("the zone to be asked for", () => asked.length === 1);
+  assert.deepEqual({ ...asked[0].body, csrf: "" }, { csrf: "", settings: { timeZone: "America/New_York" } });
+  await press(page, "Use for recordings: WD Elements");
+  await page.waitForSelector("dialog[open]");
+  // What would delete something must be ticked first.
+  await page.click("dialog .danger");
+  assert.equal(asked.length, 1);
+  await page.click("dialog input[type=checkbox]");
+  await page.click("dialog .danger");
+  await until("the disk to be asked for", () => asked.length === 2);
+  assert.deepEqual({ ...asked[1].body, csrf: "" }, { csrf: "", action: "format", disk: "sda", confirm: "WD Elements 575834" });
+  await page.waitForFunction(() => document.querySelector(".well")?.textContent === "WD Elements is ready for recordings.");
 });
 
 test("by keyboard alone", { timeout: 300000 }, async (t) => {
