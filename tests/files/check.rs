@@ -122,7 +122,7 @@ fn what_a_recorder_leaves_is_in_order() {
         &r,
         &["--repair"],
         0,
-        &["mended: 1 files that waited for it were deleted"],
+        &["mended: 1 file that waited for it was deleted"],
     );
     assert!(!r.sample_file(id(&r, 0)).exists());
     assert!(r.sample_file(id(&r, 3)).exists(), "it is to be recovered");
@@ -162,7 +162,7 @@ fn recordings_without_a_file_become_gaps() {
             "1 problem, which",
         ],
         &[
-            "mended: 1 recordings whose files are gone became gaps",
+            "mended: 1 recording whose file is gone became a gap",
             "all is in order now",
         ],
     );
@@ -232,7 +232,7 @@ fn files_have_their_length() {
     found_and_mended(
         &mut r,
         &[&format!("has {} bytes, 4096 too many", len + 4_096)],
-        &["mended: 1 files were cut to their length"],
+        &["mended: 1 file was cut to its length"],
     );
     assert_eq!(long.metadata().unwrap().len(), len);
     set_len(&short, len - 1);
@@ -344,7 +344,7 @@ fn what_the_database_counts_is_mended() {
     found_and_mended(
         &mut r,
         &["recording 1/1 has no sample index"],
-        &["mended: 1 recordings without an index became gaps"],
+        &["mended: 1 recording without an index became a gap"],
     );
     assert_eq!(names(&r.path("sample/set-aside")), ["0000000100000001"]);
     assert_eq!(
@@ -383,7 +383,7 @@ fn gaps_are_where_nothing_was_recorded() {
             "the gap from 2026-11-22 09:59:59 to 2026-11-22 10:00:02 is said to have been recorded \
            for 2.0 s of it",
         ],
-        &["mended: 1 gaps were cut"],
+        &["mended: 1 gap was cut"],
     );
     let spans: Vec<_> = gaps(&r)
         .iter()

@@ -32,7 +32,7 @@ fn who_sends_no_more_gets_the_whole_answer() {
     demo.stream(0, "main", 3);
     let target = format!("{base}/view.mp4?s=0");
     let whole = demo.get(&target).body;
-    assert!(whole.len() > 100_000);
+    assert!(whole.len() > 20_000, "{}", whole.len());
     assert_eq!(body(&ask_and_fall_silent(&demo.addr, &target)), whole);
 
     // As people do it, with a program that is no browser.

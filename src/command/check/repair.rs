@@ -103,23 +103,47 @@ struct Counts {
 
 impl Counts {
     fn tell(&self) {
-        for (n, what) in [
-            (self.gone, "recordings whose files are gone became gaps"),
+        for (n, one, more) in [
+            (
+                self.gone,
+                "recording whose file is gone became a gap",
+                "recordings whose files are gone became gaps",
+            ),
             (
                 self.without_index,
+                "recording without an index became a gap",
                 "recordings without an index became gaps",
             ),
-            (self.recounted, "indexes were counted anew"),
-            (self.gaps, "gaps were cut to where nothing was recorded"),
-            (self.cut, "files were cut to their length"),
+            (
+                self.recounted,
+                "index was counted anew",
+                "indexes were counted anew",
+            ),
+            (
+                self.gaps,
+                "gap was cut to where nothing was recorded",
+                "gaps were cut to where nothing was recorded",
+            ),
+            (
+                self.cut,
+                "file was cut to its length",
+                "files were cut to their length",
+            ),
             (
                 self.set_aside,
+                "file of no recording went to the folder set-aside",
                 "files of no recording went to the folder set-aside",
             ),
-            (self.garbage, "files that waited for it were deleted"),
+            (
+                self.garbage,
+                "file that waited for it was deleted",
+                "files that waited for it were deleted",
+            ),
         ] {
-            if n > 0 {
-                say(&format!("mended: {n} {what}"));
+            match n {
+                0 => {}
+                1 => say(&format!("mended: 1 {one}")),
+                n => say(&format!("mended: {n} {more}")),
             }
         }
     }
