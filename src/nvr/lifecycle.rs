@@ -311,7 +311,7 @@ impl Nvr {
 
     /// A directory was attached: takes in what its journal told.
     pub(super) fn directory_attached(&mut self, now: Now, id: DirId, attached: Attached) {
-        self.directory_can_be_read(id);
+        self.directory_can_be_read(now, id);
         if self.read_only {
             return;
         }

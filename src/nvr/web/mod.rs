@@ -119,6 +119,7 @@ impl Asking {
             Stage::Working(Task::Hls(task)) => task.waits_until(),
             Stage::Working(Task::Log(task)) => task.waits_until(),
             Stage::Working(Task::Upload(task)) => task.waits_until(),
+            Stage::Attaching(file) => Some(file.until),
             _ => None,
         }
     }
@@ -134,6 +135,8 @@ enum Stage {
     Identifying,
     /// It may be asked.
     Working(Task),
+    /// The answer is known, and the recorder has just started: the disk is still being looked at.
+    Attaching(Box<given_up::Attaching>),
 }
 
 /// A connection.
@@ -373,7 +376,7 @@ impl Nvr {
             }
             if let Doing::Asking(asking) = &client.doing {
                 match asking.stage {
-                    Stage::Working(Task::Log(_)) => self.look_into(now, conn),
+                    Stage::Working(Task::Log(_)) | Stage::Attaching(_) => self.look_into(now, conn),
                     _ => self.respond(now, conn, hls::too_late()),
                 }
                 continue;
@@ -490,8 +493,12 @@ impl Nvr {
             return;
         };
         let Asking { request, stage } = *asking;
-        let Stage::Working(mut task) = stage else {
-            return self.set_asking(conn, Asking { request, stage });
+        let mut task = match stage {
+            Stage::Working(task) => task,
+            Stage::Attaching(file) => {
+                return self.send_file_when_attached(now, conn, request, file);
+            }
+            Stage::Identifying => return self.set_asking(conn, Asking { request, stage }),
         };
         match self.need(now, &mut task) {
             Err(response) => self.respond(now, conn, *response),
@@ -499,7 +506,10 @@ impl Nvr {
                 self.note_signed_in(conn, &task);
                 match self.finish(now, task) {
                     Answer::Whole(response) => self.respond(now, conn, response),
-                    Answer::File { head, view } => self.send_file(now, conn, &request, head, &view),
+                    Answer::File { head, view } => {
+                        let file = given_up::Attaching::new(now, head, view);
+                        self.send_file_when_attached(now, conn, request, Box::new(file));
+                    }
                     Answer::Live(stream) => self.begin_watching(now, conn, &request, stream),
                 }
             }
@@ -618,6 +628,8 @@ impl Nvr {
                 }
                 Err(response) => self.respond(now, conn, *response),
             },
+            // It has asked for nothing.
+            (stage @ Stage::Attaching(_), _) => self.set_asking(conn, Asking { request, stage }),
             (Stage::Identifying, result) => {
                 let why = result.err().map_or_else(String::new, |e| format!(": {e}"));
                 let sentence = format!("the database does not answer{why}");
