@@ -42,7 +42,7 @@ pub struct StewardTask {
 }
 
 impl StewardTask {
-    fn new(ask: Ask, status: Status) -> Task {
+    fn task(ask: Ask, status: Status) -> Task {
         Task::Steward(Box::new(StewardTask {
             is_state: ask == Ask::State,
             ask: Some(ask),
@@ -253,8 +253,8 @@ impl Nvr {
         who: &Principal,
     ) -> Result<Task, Refused> {
         require(who, Permission::Administer, None)?;
-        let ask = |ask| Ok(StewardTask::new(ask, Status::Ok));
-        let accepted = |ask| Ok(StewardTask::new(ask, Status::Accepted));
+        let ask = |ask| Ok(StewardTask::task(ask, Status::Ok));
+        let accepted = |ask| Ok(StewardTask::task(ask, Status::Accepted));
         let reads = request.method.is_safe();
         match of {
             OfAppliance::State if reads => ask(Ask::State),
