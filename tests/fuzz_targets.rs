@@ -48,6 +48,7 @@ targets! {
     mp4 "fuzz/fuzz_targets/mp4.rs" None;
     discovery "fuzz/fuzz_targets/discovery.rs" Some("tests/fixtures/onvif/discovery");
     soap "fuzz/fuzz_targets/soap.rs" Some("tests/fixtures/onvif/soap");
+    bundle "fuzz/fuzz_targets/bundle.rs" None;
     boot_file "fuzz/fuzz_targets/boot_file.rs" Some("etc");
 }
 

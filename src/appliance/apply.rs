@@ -7,12 +7,13 @@ use super::boot_file::{BootFile, MAX_FILE_BYTES};
 use super::places::{BOOT_FILE, RECORDER_ID};
 use super::{Places, Settings, disks, setup};
 use crate::config::{self, Config, HttpConfig, Listen, Problem, TlsConfig};
+use nix::mount::MsFlags;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::net::{Ipv6Addr, SocketAddr};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Something that is wrong with how the appliance is set up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,7 +107,11 @@ pub fn save_page_settings(places: &Places, settings: &Settings) -> io::Result<()
 
 /// Does all of it, and tells what is wrong in the three places where somebody may look.
 pub fn apply(places: &Places) -> Loaded {
+    let reset = reset(places);
     let mut loaded = load(places);
+    if let Err(e) = reset {
+        loaded.problems.push(of_file("reset", e.to_string()));
+    }
     let settings = loaded.settings();
     if let Err(e) = fs::create_dir_all(places.run()) {
         loaded.problems.push(of_file("/run", format!("{e}")));
@@ -143,6 +148,30 @@ pub fn apply(places: &Places) -> Loaded {
     }
     tell(places, &mut loaded.problems);
     loaded
+}
+
+/// Forgets what was to be forgotten at this start, before anybody has it open. The disks that are known
+/// are emptied when they are mounted the next time, if that was asked for.
+fn reset(places: &Places) -> io::Result<()> {
+    let note = match fs::read_to_string(places.reset()) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    };
+    remove(&places.settings())?;
+    if note.trim() == "everything" {
+        let mut known = disks::Known::load(places).unwrap_or_default();
+        known.erase_all();
+        known.save(places)?;
+        for folder in ["db", "tls"] {
+            match fs::remove_dir_all(places.data().join(folder)) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+                _ => {}
+            }
+        }
+        remove(&places.data().join("emergency.img"))?;
+    }
+    // Last: what a power cut leaves undone is done at the next start.
+    remove(&places.reset())
 }
 
 /// Writes the recorder's configuration; true if it is not what it was.
@@ -219,40 +248,52 @@ fn tell_beside(places: &Places, problems: &[Told]) -> io::Result<()> {
     if there.as_deref() == text.as_deref().map(str::as_bytes) {
         return Ok(());
     }
-    writing_boot(places, || match &text {
+    let _writable = BootWritable::begin(places)?;
+    match &text {
         Some(text) => write_durably(&path, text.as_bytes(), 0o644),
         None => remove(&path),
-    })
+    }
 }
 
-/// Does something on the card's first partition, which is writable for that moment only.
-pub fn writing_boot<T>(places: &Places, write: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-    use nix::mount::{MsFlags, mount};
-    let remount = |flags: MsFlags| {
-        let options =
-            MsFlags::MS_REMOUNT | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-        mount(
-            None::<&str>,
-            places.boot(),
-            None::<&str>,
-            options | flags,
-            None::<&str>,
-        )
-    };
-    // Where it is not mounted apart, as in tests, there is nothing to be remounted.
-    let apart = places.is_real() && is_mount_point(places.boot());
-    if apart {
-        remount(MsFlags::empty())?;
+/// While it lives, the card's first partition may be written.
+pub struct BootWritable {
+    /// What was made writable: nothing where it is not mounted apart, as in tests.
+    remounted: Option<PathBuf>,
+}
+
+impl BootWritable {
+    pub fn begin(places: &Places) -> io::Result<BootWritable> {
+        let apart = places.is_real() && is_mount_point(places.boot());
+        if apart {
+            remount(places.boot(), MsFlags::empty())?;
+        }
+        Ok(BootWritable {
+            remounted: apart.then(|| places.boot().to_owned()),
+        })
     }
-    let result = write();
-    if apart {
+}
+
+impl Drop for BootWritable {
+    fn drop(&mut self) {
+        let Some(boot) = &self.remounted else { return };
         nix::unistd::sync();
-        if let Err(e) = remount(MsFlags::MS_RDONLY) {
+        if let Err(e) = remount(boot, MsFlags::MS_RDONLY) {
             // Somebody still writes; it goes with the next time.
-            eprintln!("{} stays writable: {e}", places.boot().display());
+            eprintln!("{} stays writable: {e}", boot.display());
         }
     }
-    result
+}
+
+fn remount(boot: &Path, flags: MsFlags) -> io::Result<()> {
+    let options = MsFlags::MS_REMOUNT | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    nix::mount::mount(
+        None::<&str>,
+        boot,
+        None::<&str>,
+        options | flags,
+        None::<&str>,
+    )?;
+    Ok(())
 }
 
 fn is_mount_point(path: &Path) -> bool {
@@ -305,13 +346,13 @@ pub(super) fn write_durably(path: &Path, bytes: &[u8], mode: u32) -> io::Result<
     }
 }
 
-fn new_file(path: &Path, bytes: &[u8], mode: u32) -> io::Result<std::path::PathBuf> {
+fn new_file(path: &Path, bytes: &[u8], mode: u32) -> io::Result<PathBuf> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
-    let new = std::path::PathBuf::from(name);
+    let new = PathBuf::from(name);
     remove(&new)?;
     let mut file = OpenOptions::new()
         .write(true)

@@ -7,6 +7,7 @@
 
 pub mod apply;
 pub mod boot_file;
+pub mod bundle;
 pub mod disks;
 pub mod places;
 pub mod protocol;
@@ -15,6 +16,7 @@ pub mod setup;
 pub mod slots;
 pub mod steward;
 pub mod system;
+pub mod update;
 
 pub use boot_file::BootFile;
 pub use places::Places;

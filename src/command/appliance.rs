@@ -1,6 +1,7 @@
 //! `moonfire-nvr appliance`: what the machine does for itself where the recorder came as a card image.
 
 mod apply;
+mod bundle;
 mod disk;
 
 use super::{Exit, Failure};
@@ -22,6 +23,9 @@ enum Command {
     Mount(disk::Mount),
     Unmount(disk::Unmount),
     Settle(disk::Settle),
+    NewKey(bundle::NewKey),
+    Bundle(bundle::Bundle),
+    Slots(bundle::Slots),
 }
 
 /// Where the machine's files are.
@@ -47,5 +51,8 @@ pub fn run(args: Appliance) -> Result<Exit, Failure> {
         Command::Mount(args) => disk::mount(&args),
         Command::Unmount(args) => disk::unmount(&args),
         Command::Settle(args) => disk::settle(&args),
+        Command::NewKey(args) => bundle::new_key(&args),
+        Command::Bundle(args) => bundle::make(&args),
+        Command::Slots(args) => bundle::slots(&args),
     }
 }

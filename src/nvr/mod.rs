@@ -30,6 +30,7 @@ mod session;
 mod sink;
 mod status;
 mod stream;
+mod trial;
 mod unused;
 mod web;
 
@@ -159,6 +160,7 @@ pub struct Nvr {
     onboard: onboard::Onboard,
     /// When the database was last used before this start.
     last_seen: Option<Wall90k>,
+    trial: trial::Trial,
     beside: beside::Beside,
     /// The user that the program runs as, if the shell has told.
     own_uid: Option<u32>,
@@ -215,6 +217,7 @@ impl Nvr {
             web: web::Web::default(),
             onboard: onboard::Onboard::default(),
             last_seen: None,
+            trial: trial::Trial::default(),
             beside: beside::Beside::default(),
             own_uid: None,
             wake: Some(Monotonic(0)),
@@ -527,6 +530,9 @@ impl Nvr {
         self.put_away_unused(now);
         self.run_shutdown(now);
         self.tell_ready();
+        if self.phase == Phase::Running && !self.read_only {
+            self.run_trial(now);
+        }
         self.wake = self.next_due();
     }
 
@@ -590,6 +596,8 @@ impl Nvr {
         let onboard = self.onboard.next_timeout();
         let onboard = onboard.filter(|_| self.phase == Phase::Running);
         let running = self.phase == Phase::Running;
+        let trial = self.trial.next_timeout();
+        let trial = trial.filter(|_| self.phase == Phase::Running);
         let configure = self.configure_at.filter(|_| running);
         let beside = self.beside.next_timeout().filter(|_| running);
         streams
@@ -598,6 +606,7 @@ impl Nvr {
             .chain(onboard)
             .chain(commit)
             .chain(configure)
+            .chain(trial)
             .chain(beside)
             .chain(stopping)
             .min()

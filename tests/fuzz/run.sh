@@ -14,7 +14,7 @@ cd "$(dirname "$0")"
 seconds=${1:-60}
 [ "$#" -eq 0 ] || shift
 if [ "$#" -eq 0 ]; then
-    set -- rtp h264 rtsp sdp journal index http mp4 discovery soap boot_file
+    set -- rtp h264 rtsp sdp journal index http mp4 discovery soap boot_file bundle
 fi
 command -v cargo-fuzz >/dev/null || {
     echo 'run.sh: cargo-fuzz is needed: cargo install cargo-fuzz' >&2

@@ -25,6 +25,8 @@ pub struct Known {
     disks: Vec<String>,
     /// There is no disk: recordings go to the card for now.
     emergency: bool,
+    /// Of these all recordings are to go when they are mounted the next time.
+    erase: Vec<String>,
 }
 
 /// The name of the folder of a file system: the beginning of its UUID. `None` if that is none.
@@ -72,6 +74,22 @@ impl Known {
     /// No disk is mounted, and recording to the card is allowed or not. True if that changes something.
     pub fn none_is_there(&mut self, emergency: bool) -> bool {
         std::mem::replace(&mut self.emergency, emergency) != emergency
+    }
+
+    /// All that are known are to be emptied.
+    pub fn erase_all(&mut self) {
+        self.erase.clone_from(&self.disks);
+        self.emergency = false;
+    }
+
+    /// Whether a disk is to be emptied.
+    pub fn is_to_be_erased(&self, name: &str) -> bool {
+        self.erase.iter().any(|d| d == name)
+    }
+
+    /// It was.
+    pub fn erased(&mut self, name: &str) {
+        self.erase.retain(|d| d != name);
     }
 
     pub fn is_emergency(&self) -> bool {

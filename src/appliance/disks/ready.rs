@@ -112,6 +112,18 @@ pub fn mount(system: &dyn System, places: &Places, name: &str) -> Result<String,
             }
         }
     }
+    let mut known = Known::load(places).unwrap_or_default();
+    if known.is_to_be_erased(&folder) {
+        let mut erase = || -> io::Result<()> {
+            match fs::remove_dir_all(at.join("sample")) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+                _ => {}
+            }
+            known.erased(&folder);
+            known.save(places)
+        };
+        erase().map_err(|e| failed(format!("{}: {e}", at.display())))?;
+    }
     make_sample_dir(&at).map_err(|e| failed(format!("{}: {e}", at.display())))?;
     let mut present = mounted(&disks);
     if !present.contains(&folder) {

@@ -5,20 +5,36 @@ mod change;
 mod job;
 pub mod server;
 mod state;
+mod stick;
 
 use super::disks::{list, ready};
 use super::protocol::{Answer, Power, Refusal, RefusalKind, Request};
 use super::system::System;
 use super::{Places, apply};
+use crate::appliance::update::{Card, Writer};
 use job::Jobs;
 use serde_json::{Value, json};
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// So long the page may take.
+const PAGE_LIMIT: Duration = Duration::from_secs(5);
+
+/// So much of it is looked at.
+const PAGE_HEAD_BYTES: usize = 64;
 
 /// See the module.
 pub struct Steward {
     places: Places,
     system: Arc<dyn System>,
     jobs: Jobs,
+    /// An update that is being written.
+    writer: Option<Writer>,
+    sticks: stick::Sticks,
+    /// Where the page is served.
+    page: SocketAddr,
 }
 
 impl Steward {
@@ -27,16 +43,25 @@ impl Steward {
             places,
             system,
             jobs: Jobs::default(),
+            writer: None,
+            sticks: stick::Sticks::default(),
+            page: SocketAddr::from((Ipv4Addr::LOCALHOST, 80)),
         }
+    }
+
+    /// Where the page is looked for before a version is found good, instead of port 80.
+    pub fn with_page(mut self, page: SocketAddr) -> Steward {
+        self.page = page;
+        self
     }
 
     /// Something goes on that must not be cut short.
     pub fn is_busy(&self) -> bool {
-        self.jobs.is_busy()
+        self.jobs.is_busy() || self.writer.is_some()
     }
 
     /// Does what is asked for, with the bytes that came with it.
-    pub fn handle(&mut self, request: Request, _bytes: &[u8]) -> Answer {
+    pub fn handle(&mut self, request: Request, bytes: &[u8]) -> Answer {
         match request {
             Request::State => Ok(self.state()),
             Request::Disks => {
@@ -77,17 +102,63 @@ impl Steward {
                 recordings,
             } => self.reset(&confirm, recordings),
             Request::Lamp { pattern } => state::show(&self.places, pattern),
-            _ => Err(Refusal::new(RefusalKind::Bad, "that is not known here")),
+            Request::UpdateBegin { bytes } => {
+                self.not_busy()?;
+                self.writer = None;
+                self.writer = Some(Writer::begin(&self.places, bytes)?);
+                Ok(json!({}))
+            }
+            Request::UpdatePiece => {
+                let result = match &mut self.writer {
+                    Some(writer) => writer.piece(bytes),
+                    None => Err(no_update()),
+                };
+                if result.is_err() {
+                    self.writer = None;
+                }
+                result.map(|()| json!({}))
+            }
+            Request::UpdateEnd => {
+                let writer = self.writer.take().ok_or_else(no_update)?;
+                Ok(json!({ "version": writer.end()? }))
+            }
+            Request::Install { file } => {
+                self.not_busy()?;
+                self.writer = None;
+                let (system, places) = (self.system.clone(), self.places.clone());
+                self.jobs.start_measured("install", move |step| {
+                    stick::install(&*system, &places, &file, step)
+                })
+            }
+            Request::StartUpdate { cameras } => {
+                self.not_busy()?;
+                Card::find(&self.places)?.start(cameras)?;
+                self.power(Power::Reboot)
+            }
+            Request::Trial => Ok(Card::find(&self.places)?.trial()),
+            Request::MarkGood => {
+                served(self.page)?;
+                Card::find(&self.places)?.mark_good()?;
+                Ok(json!({}))
+            }
+            Request::FallBack { why } => {
+                self.not_busy()?;
+                Card::find(&self.places)?.fall_back(&why)?;
+                self.power(Power::Reboot)
+            }
+        }
+    }
+
+    fn not_busy(&self) -> Result<(), Refusal> {
+        let message = "a disk or an update is being worked at; wait for that";
+        match self.jobs.is_busy() {
+            true => Err(Refusal::new(RefusalKind::Conflict, message)),
+            false => Ok(()),
         }
     }
 
     fn power(&self, action: Power) -> Answer {
-        if self.jobs.is_busy() {
-            return Err(Refusal::new(
-                RefusalKind::Conflict,
-                "a disk or an update is being worked at; wait for that",
-            ));
-        }
+        self.not_busy()?;
         let (verb, message) = match action {
             Power::Reboot => ("reboot", "the machine starts again, in about a minute"),
             Power::PowerOff => ("poweroff", "the machine is off once its lamp shows so"),
@@ -115,6 +186,28 @@ impl Steward {
             .map_err(|e| failed(e.to_string()))?;
         self.power(Power::Reboot)
     }
+}
+
+/// Looks whether the page is served.
+fn served(page: SocketAddr) -> Result<(), Refusal> {
+    let look = || -> io::Result<Vec<u8>> {
+        let mut stream = TcpStream::connect_timeout(&page, PAGE_LIMIT)?;
+        stream.set_read_timeout(Some(PAGE_LIMIT))?;
+        stream.set_write_timeout(Some(PAGE_LIMIT))?;
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        let mut head = vec![0; PAGE_HEAD_BYTES];
+        stream.read_exact(&mut head)?;
+        Ok(head)
+    };
+    let head = look().map_err(|e| failed(format!("the page is not served: {e}")))?;
+    match head.starts_with(b"HTTP/1.1 200 ") {
+        true => Ok(()),
+        false => Err(failed("the page is not served: something else answers")),
+    }
+}
+
+fn no_update() -> Refusal {
+    Refusal::new(RefusalKind::Conflict, "no update is being written")
 }
 
 fn failed(message: impl Into<String>) -> Refusal {

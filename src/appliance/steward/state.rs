@@ -4,6 +4,7 @@ use super::{Steward, change};
 use crate::appliance::apply;
 use crate::appliance::places::Places;
 use crate::appliance::protocol::{Answer, Lamp, Refusal, RefusalKind};
+use crate::appliance::update::{Card, Writer};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::PathBuf;
@@ -12,7 +13,11 @@ use std::path::PathBuf;
 const MEASURED_SECS: f64 = 3600.0;
 
 impl Steward {
-    pub(super) fn state(&self) -> Value {
+    pub(super) fn state(&mut self) -> Value {
+        self.sticks.look(&*self.system, &self.places);
+        let card = Card::find(&self.places).ok();
+        let last = card.as_ref().map(Card::last).unwrap_or_default();
+        let percent = self.writer.as_ref().map(Writer::percent);
         let loaded = apply::load(&self.places);
         let read = |path: &str| read(&self.places, path);
         let problems = fs::read_to_string(self.places.problems_json()).unwrap_or_default();
@@ -31,6 +36,14 @@ impl Steward {
             "cardWrites": card_writes(&self.places, uptime),
             "problems": serde_json::from_str(&problems).unwrap_or(Value::Array(Vec::new())),
             "settings": change::told(&loaded),
+            "slots": card.as_ref().map(Card::to_json),
+            "update": {
+                "state": last.state,
+                "version": last.version,
+                "message": last.message,
+                "percent": percent,
+            },
+            "updateFiles": self.sticks.files(),
             "job": self.jobs.to_json(),
         })
     }

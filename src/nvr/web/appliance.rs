@@ -337,6 +337,7 @@ impl Nvr {
 
     /// The steward has answered.
     pub(in crate::nvr) fn steward_answered(&mut self, now: Now, id: StewardId, answer: Answer) {
+        self.trial_answered(now, id, &answer);
         if let Some(conn) = self.web.stewarding.remove(&id) {
             self.came(now, conn, Came::Steward(answer));
             self.end_upload(conn);
