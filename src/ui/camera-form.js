@@ -17,6 +17,7 @@ const PATIENCE_MS = 40000;
  * @typedef {{uuid: string, shortName: string, description: string, username: string | null, hasPassword: boolean,
  *   inFile: boolean, removed: boolean, streams: Record<string, StreamConfig>}} Config
  * @typedef {import("/ui/camera-test.js").Tested} Tested
+ * @typedef {{streams: Record<string, Tested>, advice?: import("/ui/camera-test.js").Advice[]}} Answer
  */
 
 /** What somebody may know of a camera that is to be made. @typedef {{name?: string, main?: string, sub?: string | null}} Hint */
@@ -121,7 +122,7 @@ export function cameraForm(config, { done, cancel, hint = {}, username = "", pas
       },
     };
   };
-  /** @param {string} main @param {string | null} sub @returns {Promise<Record<string, Tested>>} */
+  /** @param {string} main @param {string | null} sub @returns {Promise<Answer>} */
   const test = async (main, sub) => {
     const { streams, username: user, ...rest } = told(main, sub);
     const camera = {
@@ -131,7 +132,7 @@ export function cameraForm(config, { done, cancel, hint = {}, username = "", pas
     };
     asking = new AbortController();
     const signal = AbortSignal.any([asking.signal, AbortSignal.timeout(PATIENCE_MS)]);
-    return (await change("POST", "/api/cameras/test", { camera, ...(config ? { uuid: config.uuid } : {}) }, signal)).streams;
+    return change("POST", "/api/cameras/test", { camera, ...(config ? { uuid: config.uuid } : {}) }, signal);
   };
   /** The addresses to try: those that were given, those of the make, or those of all makes in turn. */
   const candidates = () => {
@@ -153,20 +154,22 @@ export function cameraForm(config, { done, cancel, hint = {}, username = "", pas
       // Of many, the main stream alone tells whether the rest is worth asking for.
       let tested = all.length > 1 ? await test(candidate.main, null) : await test(candidate.main, candidate.sub);
       if (mine !== turn) return;
-      const kind = tested.main?.error?.kind;
+      const kind = tested.streams.main?.error?.kind;
       if (all.length > 1 && i + 1 < all.length && (kind === "path" || kind === "noVideo" || kind === "camera")) {
         continue;
       }
-      if (all.length > 1 && tested.main?.ok) {
+      if (all.length > 1 && tested.streams.main?.ok) {
         inputs.make.value = candidate.name;
         if (candidate.sub) tested = await test(candidate.main, candidate.sub);
         if (mine !== turn) return;
       }
-      const hasNoSub = candidate.sub && all.length > 1 && tested.sub?.error?.kind === "path";
+      const hasNoSub = candidate.sub && all.length > 1 && tested.streams.sub?.error?.kind === "path";
       found = { main: candidate.main, sub: hasNoSub ? null : candidate.sub };
       say(progress, "");
-      pictures.replaceChildren(...KINDS.filter((k) => tested[k]).map((k) => picture(k, tested[k])));
-      const isGood = tested.main?.ok === true;
+      pictures.replaceChildren(
+        ...KINDS.filter((k) => tested.streams[k]).map((k) => picture(k, tested.streams[k], tested.advice)),
+      );
+      const isGood = tested.streams.main?.ok === true;
       say(save, isGood ? (config ? S.save : x.saveAndRecord) : x.saveUnseen);
       save.hidden = false;
       save.className = isGood ? "" : "plain";

@@ -16,8 +16,10 @@ import { MINUTE } from "/ui/time.js";
 /** A camera's clock may be this far off before it is told. */
 const CLOCK_OFF = MINUTE;
 
-/** @param {"main" | "sub"} kind @param {Tested} told */
-export function picture(kind, told) {
+/** What a camera's settings will cost. @typedef {{kind: string, stream: string | null, message: string}} Advice */
+
+/** @param {"main" | "sub"} kind @param {Tested} told @param {Advice[]} [advice] */
+export function picture(kind, told, advice) {
   const x = S.camera;
   const name = kind === "main" ? x.mainStream : x.subStream;
   if (!told.ok) {
@@ -51,7 +53,8 @@ export function picture(kind, told) {
         [x.keyFrames, told.keyFrameInterval90k ? x.every(duration(told.keyFrameInterval90k)) : null],
         [x.lost, told.lostPackets || null],
       ]),
-      Math.abs(off) > CLOCK_OFF && h("p", { class: "hint" }, x.clockOff(duration(Math.abs(off)), off > 0)),
+      (advice ?? []).filter((a) => (a.stream ?? "main") === kind).map((a) => h("p", { class: "hint" }, S.sentence(a.message))),
+      !advice && Math.abs(off) > CLOCK_OFF && h("p", { class: "hint" }, x.clockOff(duration(Math.abs(off)), off > 0)),
     ),
   );
 }

@@ -4,6 +4,7 @@ import { change, get, streamPath, url } from "/ui/api.js";
 import { cameraForm } from "/ui/camera-form.js";
 import { h, icon, put, say } from "/ui/dom.js";
 import { facts, stateWord } from "/ui/facts.js";
+import { found } from "/ui/found.js";
 import { confirmed, openDialog, trouble } from "/ui/form.js";
 import { bitRate, bytes, duration, days, share } from "/ui/format.js";
 import { empty } from "/ui/empty.js";
@@ -235,6 +236,7 @@ export function show(root, parameters) {
   let isEnded = false;
   const wrong = trouble();
   const grid = h("div", { class: "cards" });
+  const around = h("div", { class: "around" });
   const nothing = h("div", { class: "empty" });
   const add = h("button", { type: "button", hidden: true, onclick: () => addCamera(() => load()) }, icon("plus"), S.addCamera);
   root.append(
@@ -242,6 +244,7 @@ export function show(root, parameters) {
     wrong.element,
     nothing,
     grid,
+    around,
   );
 
   const load = async () => {
@@ -278,10 +281,12 @@ export function show(root, parameters) {
   const unwatch = watch(look);
   load();
   const timer = setInterval(() => !document.hidden && load(), FIGURES_MS);
+  const endFound = may("configure") ? found(around) : () => {};
   if (parameters.has("new") && may("configure")) addCamera(load);
   return () => {
     isEnded = true;
     clearInterval(timer);
+    endFound();
     unwatch();
   };
 }

@@ -293,8 +293,8 @@ export const S = {
     next: "Go on",
     without: "Go on without",
     camerasLong: "Each is looked at first, and recorded from the moment it is saved.",
-    firstCamera: "The first camera",
-    another: "Another camera",
+    firstCamera: "A camera by its address",
+    another: "Another camera by its address",
     starting: "starting",
     keepLong: "Old recordings make room for new ones by themselves. You can change this later for each camera, under Storage.",
     room: "As much as there is room for",
@@ -311,6 +311,39 @@ export const S = {
     tooMuch: (d) =>
       `There is room for about ${d} only: the oldest will go by then. A larger disk, or a lower bit rate set in the cameras, makes it more.`,
     finish: "Start watching",
+  },
+
+  found: {
+    title: "Found on this network",
+    again: "Search again",
+    scan: "Search longer",
+    searching: "Searching…",
+    /** @param {number} n */
+    trying: (n) => `Trying ${count(n, "camera")}…`,
+    /** @param {number} n */
+    foundSome: (n) => `${count(n, "camera")} not recorded yet.`,
+    nothing: "No other camera announces itself. One that does not can be added by its address, or is found by searching longer.",
+    once: "User and password are tried once on each that is ticked, so that no camera locks its account.",
+    tryAll: "Try on these",
+    /** @param {number} n */
+    record: (n) => (n === 1 ? "Record it" : `Record all ${n}`),
+    /** @param {string} address */
+    choose: (address) => `Choose ${address}`,
+    /** @param {string} address */
+    nameOf: (address) => `Name of the camera at ${address}`,
+    /** @type {Record<string, string>} */
+    via: { onvif: "ONVIF", mdns: "announces RTSP", rtsp: "speaks RTSP" },
+    /** @type {Record<string, string>} */
+    states: {
+      found: "found",
+      waiting: "waiting",
+      asking: "asking",
+      looking: "looking",
+      ready: "ready",
+      refused: "wrong password",
+      failed: "failed",
+      recorded: "recorded",
+    },
   },
 
   machine: {

@@ -2,6 +2,7 @@
 
 import { change, get, streamPath, url } from "/ui/api.js";
 import { cameraForm } from "/ui/camera-form.js";
+import { found } from "/ui/found.js";
 import { plugged } from "/ui/disks.js";
 import { h, put, say } from "/ui/dom.js";
 import { facts, stateWord, tableFrame } from "/ui/facts.js";
@@ -167,7 +168,8 @@ function cameras(root) {
     });
     place.replaceChildren(h("h2", {}, (recorder.state?.cameras.length ?? 0) ? x.another : x.firstCamera), form.element);
   };
-  root.append(h("p", {}, x.camerasLong), list, place, ways("machine", next));
+  const around = h("div", { class: "around" });
+  root.append(h("p", {}, x.camerasLong), list, around, place, ways("machine", next));
   anew();
   let known = "";
   const unwatch = watch(() => {
@@ -197,7 +199,9 @@ function cameras(root) {
       }),
     );
   });
+  const endFound = found(around, { isFirst: true });
   return () => {
+    endFound();
     unwatch();
     form?.end();
   };

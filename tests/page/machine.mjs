@@ -1,4 +1,4 @@
-// Answers of an appliance, as guide/api.md has them: its pages are looked at on any machine.
+// Answers of an appliance, and of a network with cameras, as guide/api.md has them: those pages are looked at on any machine.
 
 const MACHINE = {
   appliance: true,
@@ -67,6 +67,51 @@ const DISKS = {
   ],
 };
 
+const FOUND = {
+  searching: false,
+  searchTime90k: 161580825600000,
+  trying: 0,
+  interfaces: ["eth0"],
+  auto: false,
+  devices: [
+    {
+      id: 1,
+      address: "192.0.2.7",
+      via: "onvif",
+      name: "Front Door",
+      maker: "ACME",
+      model: "X1",
+      gone: false,
+      camera: null,
+      state: "ready",
+      message: null,
+      suggestedName: "Front Door",
+      picture: null,
+      clockOffset90k: 0,
+      streams: { main: { url: "rtsp://192.0.2.7/main", ok: true, codec: "avc1.640028", width: 2560, height: 1440 } },
+      advice: [{ kind: "noSub", stream: null, message: "it has no sub stream: the grid shows the main one, which takes more" }],
+    },
+    {
+      id: 2,
+      address: "192.0.2.8",
+      via: "mdns",
+      name: null,
+      maker: null,
+      model: null,
+      gone: false,
+      camera: null,
+      state: "refused",
+      message: "user or password is wrong",
+      suggestedName: null,
+      picture: null,
+      clockOffset90k: null,
+      streams: null,
+      advice: null,
+    },
+  ],
+  events: [],
+};
+
 /** What was asked of the machine. @typedef {{method: string, path: string, body: any}} Asked */
 
 /**
@@ -82,10 +127,12 @@ export async function pretend(page) {
     const path = new URL(request.url()).pathname;
     const reply = (/** @type {any} */ body, status = 200) =>
       request.respond({ status, contentType: "application/json", body: JSON.stringify(body) });
-    if (!path.startsWith("/api/appliance")) return request.continue();
+    if (!path.startsWith("/api/appliance") && !path.startsWith("/api/onboard")) return request.continue();
     if (request.method() !== "GET") {
       asked.push({ method: request.method(), path, body: JSON.parse(request.postData() ?? "null") });
     }
+    if (path === "/api/onboard/") return reply(FOUND);
+    if (path.startsWith("/api/onboard/")) return reply({ devices: [1], skipped: [] });
     if (path === "/api/appliance/job") return reply({ job });
     if (path === "/api/appliance/disks") {
       return request.method() === "GET" ? reply(DISKS) : reply({ job: { ...job, state: "running", percent: 10 } }, 202);

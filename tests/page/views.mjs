@@ -200,6 +200,8 @@ export const VIEWS = [
   { name: "appliance-disks", whole: true, open: appliance("storage", "h3") },
   { name: "appliance-format", open: appliance("storage", "h3", /^Use for recordings/) },
   { name: "appliance-welcome", whole: true, open: appliance("welcome", "h3") },
+  { name: "welcome-found", whole: true, open: appliance("welcome?step=cameras", ".found") },
+  { name: "cameras-found", whole: true, open: appliance("cameras", ".found") },
   { name: "welcome", whole: true, open: at("welcome", ".steps") },
   { name: "welcome-cameras", whole: true, open: at("welcome?step=cameras", ".made li") },
   { name: "welcome-keep", whole: true, open: at("welcome?step=keep", "tbody tr") },

@@ -114,6 +114,27 @@ test("an appliance's disk is taken into use, and its time zone set", { timeout: 
   await page.waitForFunction(() => document.querySelector(".well")?.textContent === "WD Elements is ready for recordings.");
 });
 
+test("what is found on the network is tried and recorded", { timeout: 300000 }, async (t) => {
+  const { page, context } = await open(browser);
+  t.after(() => context.close());
+  await signIn(page, client);
+  const { asked } = await pretend(page);
+  await page.goto(`${recorder.url}/#welcome?step=cameras`);
+  await page.waitForSelector(".found:nth-child(2)");
+  await page.type("[name=found-password]", "a secret");
+  await press(page, "Try on these");
+  await until("it to be tried", () => asked.length === 1);
+  assert.deepEqual({ ...asked[0].body, csrf: "" }, { csrf: "", username: "admin", password: "a secret", devices: [2] });
+  // The name is one's own to give.
+  await page.evaluate(() => {
+    const name = /** @type {HTMLInputElement} */ (document.querySelector(".found input[maxlength]"));
+    name.value = "porch";
+  });
+  await press(page, "Record it");
+  await until("it to be recorded", () => asked.length === 2);
+  assert.deepEqual({ ...asked[1].body, csrf: "" }, { csrf: "", devices: [{ id: 1, shortName: "porch" }] });
+});
+
 test("by keyboard alone", { timeout: 300000 }, async (t) => {
   const { page, context } = await open(browser);
   t.after(() => context.close());

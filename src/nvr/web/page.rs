@@ -49,6 +49,7 @@ const FILES: &[File] = &[
     ui!("forecast.js", SCRIPT),
     ui!("form.js", SCRIPT),
     ui!("format.js", SCRIPT),
+    ui!("found.js", SCRIPT),
     ui!("grid.js", SCRIPT),
     ui!("live.js", SCRIPT),
     ui!("log.js", SCRIPT),
