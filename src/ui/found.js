@@ -7,9 +7,10 @@ import { field, tried, trouble } from "/ui/form.js";
 import { refresh } from "/ui/state.js";
 import { S } from "/ui/strings-manage.js";
 
-/** How often is asked while something is under way, and else, in milliseconds. */
+/** How often is asked while something is under way, while somebody waits for it, and else: each begins a search. In milliseconds. */
 const BUSY_MS = 1000;
-const IDLE_MS = 15000;
+const FIRST_MS = 10000;
+const IDLE_MS = 60000;
 
 /**
  * @typedef {{id: number, address: string, via: string, name: string | null, maker: string | null, model: string | null,
@@ -167,7 +168,7 @@ export function found(root, { isFirst = false } = {}) {
   };
   const look = async () => {
     clearTimeout(timer);
-    let pause = IDLE_MS;
+    let pause = isFirst ? FIRST_MS : IDLE_MS;
     try {
       if (!document.hidden || !isBuilt) {
         const told = await get("/api/onboard/");

@@ -23,7 +23,7 @@ export async function audit(browser, url, client, categories) {
     await signIn(page, client);
     const told = await lighthouse(
       url,
-      { onlyCategories: categories, disableStorageReset: true, logLevel: "error" },
+      { onlyCategories: categories, disableStorageReset: true, maxWaitForLoad: 20000, logLevel: "error" },
       undefined,
       page,
     );
