@@ -12,7 +12,7 @@ FFMPEG_PACKAGES=(libavcodec-dev libavformat-dev libavutil-dev libclang-dev libsw
 TEST_PACKAGES=(
     chromium chromium-driver curl ffmpeg firefox-esr gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-bad
     gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-ugly gstreamer1.0-tools
-    iproute2 jq netcat-openbsd python3 python3-gi rsyslog shellcheck slowhttptest systemd tcpdump tmux
+    iproute2 jq netcat-openbsd python3 python3-gi python3-pip rsyslog shellcheck slowhttptest systemd tcpdump tmux
 )
 
 # For `image-test`, beside what cross/build and image/build ask for themselves.
@@ -29,7 +29,8 @@ usage() {
 Usage: ./prep.sh [-S] [--headless] COMMAND [ARGUMENT...]
 
 Commands:
-  demo       build, then show it at work: two simulated cameras and the recorder, in one folder
+  demo       build, then show it at work: two simulated cameras and the recorder, which finds them
+             by itself, in one folder
              (arguments are handed on; `./prep.sh demo --help` lists them)
   test       check formatting, lints, types, scripts and the headless build, and run all tests, those of
              the page in Chromium and Firefox last (arguments are handed on to `cargo test`; with

@@ -473,7 +473,7 @@ fn eight_cameras_on_a_lan_of_their_own() {
     assert!(all.len() > 500, "{} packets", all.len());
     let own = |to: &Ipv4Addr| to.octets()[..3] == SUBNET || to.is_multicast();
     let strangers: Vec<Ipv4Addr> = all.iter().map(|p| p.to).filter(|to| !own(to)).collect();
-    assert_eq!(strangers, [], "nothing else is asked");
+    assert!(strangers.is_empty(), "{strangers:?} are asked");
     let shown = |host: u8, word: &str| {
         let to = |p: &&Packet| p.to == address(host);
         all.iter()

@@ -79,7 +79,12 @@ impl Message {
                 .take(MAX_MATCHES)
                 .collect(),
             (None, Some(hello)) => announcement(hello).into_iter().collect(),
-            (None, None) => return Ok(None),
+            // Some leave out what should be around it.
+            (None, None) => body
+                .all("ProbeMatch")
+                .filter_map(announcement)
+                .take(MAX_MATCHES)
+                .collect(),
         };
         Ok(Some(Message::Here(found)).filter(|m| !matches!(m, Message::Here(f) if f.is_empty())))
     }
@@ -238,6 +243,8 @@ mod tests {
         let bye = one(&format!("<d:Bye>{reference}</d:Bye>"));
         let endpoint = "urn:x".to_owned();
         assert_eq!(bye, Some(Message::Bye { endpoint }));
+        let bare = one(&format!("<d:ProbeMatch>{reference}</d:ProbeMatch>"));
+        assert!(matches!(bare, Some(Message::Here(f)) if f[0].endpoint == "urn:x"));
         assert_eq!(one("<d:Probe/>"), None);
         assert_eq!(one("<d:ProbeMatches/>"), None);
         assert_eq!(one("<d:Hello/>"), None);

@@ -103,6 +103,10 @@ impl Interview {
     /// What came of it. An error ends the interview.
     pub fn answered(&mut self, response: &ClientResponse, unix_secs: i64) -> Result<(), SoapError> {
         match self.caller.answered(response) {
+            // What is shown is dated by the clock that is asked for here: it is shown to the next call.
+            Step::Again if self.stage == Stage::Clock => {
+                self.take(Err(SoapError::Unsupported), unix_secs)
+            }
             Step::Again => Ok(()),
             Step::Done(result) => self.take(result, unix_secs),
         }

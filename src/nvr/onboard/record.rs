@@ -111,6 +111,11 @@ impl Nvr {
         let Some(device) = self.onboard.devices.get(&id) else {
             return;
         };
+        // A camera of ours that nobody misses yet, or one that calls itself the same: no new one by itself.
+        let mut known = self.onboard.known.values();
+        if known.any(|k| device.endpoint.as_ref() == Some(&k.endpoint)) {
+            return;
+        }
         let idle = match &device.state {
             State::Found => true,
             State::Failed(_) => {
