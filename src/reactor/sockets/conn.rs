@@ -36,7 +36,8 @@ const SMALL_RANGE_BYTES: u64 = 16 << 10;
 const SCRATCH_BYTES: usize = 64 << 10;
 
 /// For how long what was found in memory is taken to be there still. A reader that is fast so asks once a
-/// window instead of once a turn: asking costs about a fifth of sending.
+/// window instead of once a turn: asking costs about a fifth of sending. One that had to wait for the disk asks
+/// in each turn: what came from there a moment ago may go as soon, and then the loop would wait for it.
 const RESIDENT_LIFE: Duration = Duration::from_millis(50);
 
 /// About how long one call of `sendfile` may take: it cannot be interrupted. How many bytes that is, is
@@ -314,7 +315,7 @@ impl Conn {
         desk: &mut FileDesk,
     ) -> Written {
         let mut sent = 0;
-        if now.since(self.disk.resident_at) > RESIDENT_LIFE {
+        if self.disk.cold || now.since(self.disk.resident_at) > RESIDENT_LIFE {
             self.disk.resident = 0;
             self.disk.resident_at = now;
         }
