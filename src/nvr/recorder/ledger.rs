@@ -104,7 +104,7 @@ impl Recorder {
 
     /// It recorded to that directory before, where something may not be durable yet.
     pub fn comes_from(&self, dir: DirId) -> bool {
-        self.moving_from == Some(dir)
+        self.moving_from == Some(dir) && !self.is_all_durable()
     }
 
     /// The directory that it recorded to before is lost: what is not durable there does not hold up

@@ -332,7 +332,7 @@ impl Nvr {
         match &mut client.doing {
             Doing::Watching(viewer) => viewer.drained(),
             Doing::Sending(body) => {
-                body.drained();
+                body.drained(now.monotonic);
                 let _ = client.connection.sent(now);
                 self.pump(now, conn);
             }
@@ -349,7 +349,7 @@ impl Nvr {
         };
         client.connection.progress(now);
         if let Doing::Sending(body) = &mut client.doing {
-            body.draining();
+            body.drained(now.monotonic);
             self.pump(now, conn);
         }
     }
@@ -693,7 +693,11 @@ impl Nvr {
             return;
         };
         if client.connection.wants_body() {
-            client.doing = Doing::Sending(Box::new(Body::new(view.clone(), plan.pieces)));
+            client.doing = Doing::Sending(Box::new(Body::new(
+                now.monotonic,
+                view.clone(),
+                plan.pieces,
+            )));
             self.pump(now, conn);
         }
         let next = self.web.clients.get(&conn).and_then(Client::next_timeout);

@@ -64,7 +64,7 @@ impl Habit {
     fn draw(r: &mut Random) -> Habit {
         let some = |r: &mut Random| r.within(0..=400_000) as usize;
         let pace = match r.below(10) {
-            0 => Pace::Slow(r.within(1_000..=8_000) as usize),
+            0 => Pace::Slow(r.within(600..=8_000) as usize),
             1 => Pace::Rests(some(r), r.millis(1_000..=100_000)),
             2 => Pace::Stops(some(r)),
             _ => Pace::Fast,
