@@ -117,6 +117,7 @@ fn look(targets: Vec<(StreamKind, Target)>, _: Arc<AtomicBool>) -> Result<Outcom
                 lost_packets: 3,
                 transport: target.transport,
                 clock_offset: Some(Duration90k::from_secs(-7_300)),
+                without_key_frame: None,
                 key_frame: None,
             }),
             false => Err(Failed {
