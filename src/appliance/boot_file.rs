@@ -16,26 +16,19 @@ pub const MAX_FILE_BYTES: usize = 1 << 20;
 /// So many lines or sections that are no TOML are left out; with more, the whole file is.
 const MAX_MENDED: usize = 19;
 
-/// A boot file's [`Sections`]: the recorder's, and the machine's.
-const BOOT_SECTIONS: &Sections = &[
-    (
-        "the part before the first [section]",
-        &[
-            "appliance",
-            "db_dir",
-            "sample_dirs",
-            "reserve",
-            "sync_interval",
-            "time_zone",
-            "syslog",
-            "http",
-            "camera",
-        ],
-    ),
-    SECTIONS[1],
-    SECTIONS[2],
-    SECTIONS[3],
-    SECTIONS[4],
+/// The keys before the first section: the recorder's, and the machine's section.
+const TOP_KEYS: [&str; SECTIONS[0].1.len() + 1] = {
+    let mut keys = ["appliance"; SECTIONS[0].1.len() + 1];
+    let mut i = 0;
+    while i < SECTIONS[0].1.len() {
+        keys[i + 1] = SECTIONS[0].1[i];
+        i += 1;
+    }
+    keys
+};
+
+/// The machine's sections.
+const OF_MACHINE: [(&str, &[&str]); 3] = [
     (
         "[appliance]",
         &[
@@ -56,9 +49,25 @@ const BOOT_SECTIONS: &Sections = &[
     ("[appliance.wifi]", &["ssid", "password", "country"]),
 ];
 
-const APPLIANCE: usize = 5;
-const NETWORK: usize = 6;
-const WIFI: usize = 7;
+const ALL_SECTIONS: [(&str, &[&str]); SECTIONS.len() + OF_MACHINE.len()] = {
+    let mut all = [(SECTIONS[0].0, &TOP_KEYS as &[&str]); SECTIONS.len() + OF_MACHINE.len()];
+    let mut i = 1;
+    while i < all.len() {
+        all[i] = match i < SECTIONS.len() {
+            true => SECTIONS[i],
+            false => OF_MACHINE[i - SECTIONS.len()],
+        };
+        i += 1;
+    }
+    all
+};
+
+/// A boot file's [`Sections`]: the recorder's, each where its reader looks for it, and the machine's.
+const BOOT_SECTIONS: &Sections = &ALL_SECTIONS;
+
+const APPLIANCE: usize = SECTIONS.len();
+const NETWORK: usize = APPLIANCE + 1;
+const WIFI: usize = APPLIANCE + 2;
 
 /// What a boot file says.
 #[derive(Clone, Debug)]

@@ -377,7 +377,7 @@ pub fn camera_url(text: &str) -> Result<CameraUrl, String> {
 }
 
 /// RFC 3986 section 2.1; `None` where it is not followed or the bytes are not UTF-8.
-fn percent_decode(text: &str) -> Option<String> {
+pub(crate) fn percent_decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&b, after)) = rest.split_first() {

@@ -68,7 +68,7 @@ pub struct Database {
     mode: Mode,
     open: Option<OpenId>,
     /// Makes UUIDs. Not the operating system's, so that a simulation is repeatable.
-    rng: Pcg64,
+    pub(super) rng: Pcg64,
     tokens: TokenSource,
     pub(super) entries: SampleEntries,
     /// Held as long as this lives.
@@ -155,7 +155,15 @@ impl Database {
             Request::SampleEntryId(entry) if self.mode == Mode::ReadOnly => {
                 Ok(Reply::SampleEntryId(self.entry_id(&entry)?))
             }
+            Request::Backup {
+                passphrase,
+                machine,
+            } => Ok(Reply::Backup(self.backup(passphrase.as_ref(), machine)?)),
             _ if self.mode == Mode::ReadOnly => Err(Error::ReadOnly),
+            Request::Restore { file, passphrase } => {
+                let restored = self.restore(&file, passphrase.as_ref())?;
+                Ok(Reply::Restored(Box::new(restored)))
+            }
             Request::Devices(request) => {
                 self.devices(request)?;
                 Ok(Reply::Devices)

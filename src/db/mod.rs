@@ -2,6 +2,7 @@
 //!
 //! A [`Database`] is owned by one thread; it answers [`Request`]s one after another.
 
+mod backup;
 mod cameras;
 mod configure;
 mod database;
@@ -20,6 +21,7 @@ mod usage;
 mod users;
 mod verify;
 
+pub use backup::{BackupError, MAX_BACKUP_BYTES, Restored};
 pub(crate) use cameras::same_host;
 pub use cameras::{
     CameraError, CameraPatch, CameraReply, CameraRequest, MAX_CAMERAS, StreamChange, StreamPatch,
@@ -106,6 +108,16 @@ pub enum Request {
     Signals(SignalRequest),
     /// Cameras that the configuration file does not name. Answered by [`Reply::Cameras`].
     Cameras(CameraRequest),
+    /// Settings as one file, with what the machine tells of its own. [`Reply::Backup`].
+    Backup {
+        passphrase: Option<crate::config::Secret>,
+        machine: serde_json::Value,
+    },
+    /// Adds what such a file holds to what there is. [`Reply::Restored`].
+    Restore {
+        file: Vec<u8>,
+        passphrase: Option<crate::config::Secret>,
+    },
     /// Devices on the network. Answered by [`Reply::Devices`].
     Devices(DeviceRequest),
     /// Sample directories that the configuration file does not name. Answered by [`Reply::Snapshot`].
@@ -147,6 +159,8 @@ pub enum Reply {
     Sessions(SessionReply),
     Signals(SignalReply),
     Cameras(CameraReply),
+    Backup(String),
+    Restored(Box<Restored>),
     /// It is noted.
     Devices,
 }
@@ -393,6 +407,8 @@ pub enum Error {
     Signal(#[from] SignalError),
     #[error("{0}")]
     Camera(#[from] CameraError),
+    #[error("{0}")]
+    Backup(#[from] BackupError),
     #[error("{0}")]
     Dir(#[from] DirError),
     /// A value that the schema cannot hold, or a row that this program cannot have written.

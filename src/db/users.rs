@@ -171,6 +171,19 @@ fn list(tx: &Transaction) -> Result<Vec<User>, Error> {
     Ok(users)
 }
 
+/// All, each with the hash of its password, for a backup.
+pub(super) fn list_with_hashes(
+    connection: &Connection,
+) -> Result<Vec<(User, Option<Secret>)>, Error> {
+    let tx = connection.unchecked_transaction()?;
+    let mut select = tx.prepare_cached("select password_hash from user where id = ?1")?;
+    let with_hash = |user: User| {
+        let hash: Option<String> = select.query_row([user.id.0], |r| r.get(0))?;
+        Ok((user, hash.map(Secret)))
+    };
+    list(&tx)?.into_iter().map(with_hash).collect()
+}
+
 /// One by its id.
 pub(super) fn get(connection: &Connection, id: UserId) -> Result<User, Error> {
     let mut select =

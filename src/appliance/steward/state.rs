@@ -27,7 +27,7 @@ impl Steward {
             "hostname": loaded.settings().hostname(),
             "board": read("/proc/device-tree/model"),
             "serial": read("/proc/device-tree/serial-number"),
-            "version": read("/etc/moonfire-nvr/version"),
+            "version": version(&self.places),
             "uptimeSeconds": uptime.map(|t| t as u64),
             "temperatureCelsius": read("/sys/class/thermal/thermal_zone0/temp")
                 .and_then(|t| t.parse::<f64>().ok()).map(|t| (t / 100.0).round() / 10.0),
@@ -47,6 +47,15 @@ impl Steward {
             "job": self.jobs.to_json(),
         })
     }
+}
+
+/// The image's version (os-release(5)).
+fn version(places: &Places) -> Option<String> {
+    let text = fs::read_to_string(places.at("/etc/os-release")).ok()?;
+    let value = text
+        .lines()
+        .find_map(|l| l.strip_prefix("IMAGE_VERSION="))?;
+    Some(value.trim_matches('"').to_owned())
 }
 
 /// A short text that the kernel tells; the device tree's end with a NUL.

@@ -247,7 +247,7 @@ struct ResetBody {
 impl Nvr {
     pub(super) fn begin_of_appliance(
         &mut self,
-        _now: Now,
+        now: Now,
         of: OfAppliance,
         request: &Request,
         who: &Principal,
@@ -257,6 +257,9 @@ impl Nvr {
         let accepted = |ask| Ok(StewardTask::task(ask, Status::Accepted));
         let reads = request.method.is_safe();
         match of {
+            OfAppliance::Backup | OfAppliance::Restore | OfAppliance::Support => {
+                self.begin_backup(now, of, request, who)
+            }
             OfAppliance::State if reads => ask(Ask::State),
             OfAppliance::State => {
                 require_method(request, &[Method::Get, Method::Head, Method::Patch])?;

@@ -5,7 +5,9 @@
 //! database says so.
 
 use super::Doing;
-use crate::access::{CredentialId, PermissionsPatch, SessionId, SignedIn, TokenId, UserId};
+use crate::access::{
+    CredentialId, PermissionsPatch, SessionId, SignedIn, SignedInCache, TokenId, UserId,
+};
 use crate::db::{
     self, Reply, SessionRequest, SignalId, SignalReply, SignalRequest, SignalType, UserPatch,
     UserRequest,
@@ -30,6 +32,8 @@ pub enum Changed {
     SignalRemoved(SignalId),
     /// Which cameras there are; the answer tells.
     Cameras,
+    /// Settings were restored: cameras and users.
+    Restored,
 }
 
 impl Changed {
@@ -54,6 +58,7 @@ impl Changed {
             db::Request::Signals(SignalRequest::Make(_)) => Changed::SignalMade,
             db::Request::Signals(SignalRequest::Remove(id)) => Changed::SignalRemoved(*id),
             db::Request::Cameras(_) => Changed::Cameras,
+            db::Request::Restore { .. } => Changed::Restored,
             _ => return None,
         })
     }
@@ -92,6 +97,14 @@ impl Nvr {
             (Changed::SignalMade, _) => {}
             (Changed::Cameras, Reply::Cameras(reply)) => self.cameras_changed(now, &reply.snapshot),
             (Changed::Cameras, _) => {}
+            (Changed::Restored, Reply::Restored(restored)) => {
+                // What was remembered of users is asked for again.
+                self.web.signed_in = SignedInCache::default();
+                if let Some(snapshot) = &restored.snapshot {
+                    self.cameras_changed(now, snapshot);
+                }
+            }
+            (Changed::Restored, _) => {}
             (Changed::SignalRemoved(id), _) => self.web.signals.remove(id),
         }
     }

@@ -161,6 +161,8 @@ impl Site {
         site.make_user("bert", json!({ "viewVideo": true }));
         let anna = site.sign_in("anna");
         let bert = site.sign_in("bert");
+        // What every recorder asks at its start.
+        site.stewarded.clear();
         (site, anna, bert)
     }
 

@@ -7,6 +7,7 @@
 
 mod access;
 mod appliance;
+mod backup;
 mod body;
 mod calendar;
 mod camera_test;

@@ -56,6 +56,7 @@ pub fn refused_by_database(error: &db::Error) -> Box<Response> {
             | CameraError::OtherHost
             | CameraError::UnknownDir(_) => Status::BadRequest,
         },
+        db::Error::Backup(_) => Status::BadRequest,
         db::Error::Full => Status::InsufficientStorage,
         e => {
             let sentence = format!("the database does not answer: {e}");

@@ -55,6 +55,12 @@ pub enum OfAppliance {
     Update,
     /// `/api/appliance/reset`.
     Reset,
+    /// `/api/backup`.
+    Backup,
+    /// `/api/restore`.
+    Restore,
+    /// `/api/support`.
+    Support,
 }
 
 /// What can be asked about cameras that are found on the network.
@@ -182,6 +188,9 @@ impl Route {
                 kind: StreamKind::ALL.into_iter().find(|k| k.as_str() == *kind)?,
                 what: OfStream::of(what)?,
             },
+            ["api", "backup"] => Route::OfAppliance(OfAppliance::Backup),
+            ["api", "restore"] => Route::OfAppliance(OfAppliance::Restore),
+            ["api", "support"] => Route::OfAppliance(OfAppliance::Support),
             ["api", "appliance", of @ ..] => Route::OfAppliance(OfAppliance::of(of)?),
             ["api", of_users @ ..] => Route::OfUsers(OfUsers::of(of_users)?),
             _ => Route::Page,

@@ -2,6 +2,7 @@
 
 use super::access::{denied_response, require};
 use super::appliance::{self, StewardTask, Upload};
+use super::backup::BackupTask;
 use super::camera_test::TestTask;
 use super::cameras;
 use super::exchange::Exchange;
@@ -61,6 +62,8 @@ pub enum Task {
     Test(Box<TestTask>),
     /// One request to the steward.
     Steward(Box<StewardTask>),
+    /// Settings as a file, and what is told to those who help.
+    Backup(Box<BackupTask>),
     /// A body that is handed on as it comes.
     Upload(Box<Upload>),
 }
@@ -320,6 +323,7 @@ impl Nvr {
         Ok(match task {
             Task::Hls(task) => self.need_of_hls(now, task)?,
             Task::Test(task) => self.need_of_test(task),
+            Task::Backup(task) => task.need(),
             Task::Steward(task) => task.need(),
             Task::Upload(task) => task.need(now),
             Task::Whole(_) | Task::Live(_) | Task::Metrics { .. } => Need::Nothing,
@@ -405,6 +409,7 @@ impl Nvr {
             Task::Live(stream) => return Answer::Live(stream),
             Task::Hls(task) => return self.finish_hls(now, *task),
             Task::Test(task) => task.answer(),
+            Task::Backup(task) => task.answer(),
             Task::Steward(task) => task.answer(),
             Task::Upload(task) => task.answer(),
             Task::Metrics { accept } => {
@@ -523,6 +528,7 @@ impl Task {
         }
         let reply = result.map_err(|e| refused_by_database(&e))?;
         match (self, reply) {
+            (Task::Backup(task), reply) => task.take(reply),
             (Task::Exchange(exchange), reply) => exchange.take(reply),
             (_, Reply::SampleEntryId(Some(_))) => {}
             (_, Reply::SampleEntryId(None)) => {
@@ -558,6 +564,10 @@ impl Task {
         match (self, came) {
             (Task::Picture(picture), Came::Sample(result)) => picture.read(result),
             (Task::Picture(picture), Came::Helper(result)) => picture.helped(result),
+            (Task::Backup(task), Came::Steward(answer)) => {
+                task.machine(answer);
+                Ok(())
+            }
             (Task::Steward(task), Came::Steward(answer)) => {
                 task.take(answer);
                 Ok(())
