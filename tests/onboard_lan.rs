@@ -15,6 +15,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_moonfire-nvr");
+/// How the recorder's own WS-UsernameToken begins; onvif-util's has another prefix.
+const OWN_TOKEN: &str = "<w:UsernameToken>";
 const SUBNET: [u8; 3] = [192, 168, 77];
 
 /// What something may take at most on a machine that is busy.
@@ -278,6 +280,40 @@ fn contains(payload: &[u8], word: &str) -> bool {
     payload.windows(word.len()).any(|w| w == word.as_bytes())
 }
 
+/// Debian's onvif-util looks at the simulated cameras, where it is installed.
+fn debians_tools(lan: &Running, password: &str) {
+    let util = |args: &[&str], commands: &str| {
+        let mut child = inside(lan, "onvif-util")
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        // One that ends early has told why.
+        let _ = std::io::Write::write_all(&mut stdin, commands.as_bytes());
+        drop(stdin);
+        let output = child.wait_with_output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    if Command::new("onvif-util").arg("-h").output().is_err() {
+        return eprintln!("skipped: there is no onvif-util (Debian's onvif-tools)");
+    }
+    // It looks where the default route leads.
+    does(lan, "ip route add default dev br0");
+    let found = wait("onvif-util to find all", || {
+        let told = util(&["-a"], "");
+        told.contains("Found 6 cameras").then_some(told)
+    });
+    assert!(found.contains("192.168.77.11 (one Simulated)"), "{found}");
+    let commands = "get profiles\nget rtsp\nget time\nquit\n";
+    let told = util(&["-u", "admin", "-p", password, "192.168.77.11"], commands);
+    for words in ["Token 0: main", "rtsp://", "Time Offset: 0 seconds"] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+}
+
 #[test]
 fn eight_cameras_on_a_lan_of_their_own() {
     if let Some(why) = obstacle() {
@@ -403,6 +439,9 @@ fn eight_cameras_on_a_lan_of_their_own() {
         api.cameras().get("by the file").map(String::as_str)
     );
 
+    // Somebody else's program sees the same, and is let in.
+    debians_tools(&lan, right);
+
     // One comes later.
     cameras.insert("late", places[7].onvif(18, "late", 8, right, &[]));
     recorded("late", "main");
@@ -481,9 +520,9 @@ fn eight_cameras_on_a_lan_of_their_own() {
             .filter(|p| contains(&p.payload, word))
             .count()
     };
-    assert_eq!(shown(15, "UsernameToken>"), 1, "once, and never again");
+    assert_eq!(shown(15, OWN_TOKEN), 1, "once, and never again");
     assert_eq!(shown(15, "Authorization:"), 0);
-    assert!(shown(11, "UsernameToken>") > 1);
+    assert!(shown(11, OWN_TOKEN) > 1);
     assert!(
         all.iter().all(|p| !contains(&p.payload, right)),
         "nor in plain text"

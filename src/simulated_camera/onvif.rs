@@ -338,6 +338,11 @@ impl Onvif {
                 self.profile("r:Profiles", "main", self.config.main)
                     + &self.profile("r:Profiles", "sub", self.config.sub)
             }
+            "GetProfile" => match inner(body, "ProfileToken").unwrap_or_default().trim() {
+                "main" => self.profile("r:Profile", "main", self.config.main),
+                "sub" => self.profile("r:Profile", "sub", self.config.sub),
+                _ => return None,
+            },
             "GetStreamUri" => {
                 let token = inner(body, "ProfileToken").unwrap_or_default();
                 let token = token.trim();
@@ -431,7 +436,7 @@ const EVENTS: &str = "http://www.onvif.org/ver10/events/wsdl";
 /// The namespace of a call's answer.
 fn namespace(call: &str, path: &str) -> &'static str {
     match call {
-        "GetProfiles" | "GetStreamUri" => MEDIA,
+        "GetProfiles" | "GetProfile" | "GetStreamUri" => MEDIA,
         "CreatePullPointSubscription" => EVENTS,
         "Renew" | "Unsubscribe" => "http://docs.oasis-open.org/wsn/b-2",
         "GetServiceCapabilities" if path.ends_with("media") => MEDIA,
