@@ -45,7 +45,7 @@ fn requests(data: &[u8], cut: usize) -> (Vec<Request>, Option<Vec<u8>>) {
             assert!(connection.memory_bytes() <= 4 * (PIPELINED_BYTES + BODY_BYTES));
             match step {
                 Step::Wait | Step::Send(_) => break,
-                Step::Answer(request) => {
+                Step::Answer(request) | Step::Upload(request) => {
                     assert!(request.body.len() <= BODY_BYTES);
                     requests.push(request);
                     let bytes = connection.respond_whole(NOW, &Response::text(Status::Ok, "x"));
