@@ -127,9 +127,17 @@ fn bring_in(system: &dyn System, places: &Places, patch: &Map<String, Value>) ->
         if changed("network") {
             try_to("networkctl", &["reload"]);
         }
+        // Each is there if its file is, and stays away otherwise.
+        for (key, unit) in [
+            ("sshKeys", "moonfire-nvr-ssh.service"),
+            ("wifi", "moonfire-nvr-wifi.service"),
+            ("ntpServer", "moonfire-nvr-ntp-server.socket"),
+        ] {
+            if changed(key) {
+                try_to("systemctl", &["stop", unit]);
+                try_to("systemctl", &["--no-block", "start", unit]);
+            }
+        }
     }
-    match changed("sshKeys") || changed("wifi") || changed("ntpServer") {
-        true => "saved; Wi-Fi, SSH and the time server change with the next start",
-        false => "saved, and in force",
-    }
+    "saved, and in force"
 }
