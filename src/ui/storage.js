@@ -193,6 +193,7 @@ export function show(root) {
   const x = S.storage;
   const cards = h("div", { class: "cards wide" });
   const kept = tableFrame(x.whoHasWhat);
+  kept.hidden = true;
   const head = h("h2", { hidden: true }, x.whoHasWhat);
   const wrong = trouble();
   const extra = h("div", {});

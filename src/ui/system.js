@@ -36,17 +36,19 @@ export function show(root) {
   const appliance = h("div", {});
   const wrong = trouble();
   const log = h("a", { class: "plain", href: "#log", hidden: true }, icon("log"), x.log);
-  root.append(
-    h("div", { class: "page-head" }, h("h1", {}, x.title), h("div", { class: "tools" }, log)),
-    wrong.element,
+  // All at once, when it is known: nothing jumps while it is read.
+  const body = h(
+    "div",
+    { hidden: true },
     figures,
     h("h2", {}, x.lately),
     cameras,
-    appliance,
     h("h2", {}, x.recorder),
     rest,
     h("p", { class: "hint" }, h("a", { href: "/metrics" }, x.metrics), ` · `, h("a", { href: "/api/system" }, x.raw)),
+    appliance,
   );
+  root.append(h("div", { class: "page-head" }, h("h1", {}, x.title), h("div", { class: "tools" }, log)), wrong.element, body);
   let isEnded = false;
 
   /** @param {any} told */
@@ -182,6 +184,7 @@ export function show(root) {
       if (isEnded) return;
       wrong.tell("");
       draw(told);
+      body.hidden = false;
     } catch (e) {
       if (!isEnded) wrong.tell(/** @type {Error} */ (e).message);
     }
