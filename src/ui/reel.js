@@ -22,6 +22,8 @@ const GROWS = 2 * TICKS_PER_SECOND;
 const BEFORE = 400 * DAY;
 /** Further off than this, in seconds of the clock, the video jumps; less is caught up with. */
 const FAR_S = 0.4;
+/** What is left of a recording and shorter than this holds no frame: rounding left it. In 1/90,000 s. */
+const SLIVER = 90;
 /** The fastest that browsers play. */
 const FASTEST = 16;
 
@@ -164,7 +166,7 @@ export class Reel {
       await this.know(t, signal);
       const from = this.bufferedTo(t);
       // At the end of a recording the next may begin a frame later.
-      const row = this.rowAt(from) ?? this.rowAt(from + this.frame(t));
+      const row = this.rowAt(from + SLIVER) ?? this.rowAt(from + this.frame(t));
       const ahead = AHEAD * Math.max(1, rate);
       if (row && from - t < ahead) {
         const length = this.isJump ? FIRST_CHUNK : CHUNK * Math.max(1, rate / 2);
