@@ -17,7 +17,7 @@ use super::service_manager::ServiceManager;
 use super::signals::{Asked, Signals};
 use super::sockets::listeners::{Incoming, Listeners, Notice, Taken};
 use super::sockets::{Bulk, Origin, Reading, Sockets};
-use super::stats::{MEASURED_TURN, SLOW_TURN, SlowTurns, Took, Turns};
+use super::stats::{SLOW_TURN, SlowTurns, Turns};
 use super::steward::Steward;
 use super::stuck::{Watch, Worry};
 use super::syslog::Log;
@@ -251,7 +251,9 @@ impl<C: Core> EventLoop<C> {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) => return Err(e),
         }
-        let (began, cpu) = (self.clock.monotonic(), self.clock.thread_cpu());
+        let began = self.clock.monotonic();
+        let clock = self.clock;
+        self.turns.begin(began, || clock.thread_cpu());
         self.take_note(began);
         self.answers();
         self.ticks();
@@ -261,7 +263,7 @@ impl<C: Core> EventLoop<C> {
         self.send();
         self.read_cold();
         self.disk.flush();
-        self.measure(began, cpu);
+        self.measure(began);
         Ok(())
     }
 
@@ -701,14 +703,11 @@ impl<C: Core> EventLoop<C> {
         }
     }
 
-    fn measure(&mut self, began: Monotonic, cpu: Duration) {
+    fn measure(&mut self, began: Monotonic) {
         let now = self.clock.monotonic();
-        let wall = now.since(began);
-        let cpu = match wall > MEASURED_TURN {
-            true => self.clock.thread_cpu().saturating_sub(cpu).min(wall),
-            false => wall,
-        };
-        let slow = self.turns.count(&mut self.stats, now, Took { wall, cpu });
+        let clock = self.clock;
+        let took = self.turns.end(now.since(began), now, || clock.thread_cpu());
+        let slow = self.turns.count(&mut self.stats, now, took);
         if let Some(SlowTurns { count, longest }) = slow {
             let message = format!(
                 "{count} turns of the event loop took longer than {} ms, up to {} ms, of which {} ms were \

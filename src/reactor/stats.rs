@@ -9,7 +9,11 @@ pub(super) const SLOW_TURN: Duration = Duration::from_millis(50);
 
 /// The processor time of turns that take longer is measured; a shorter one's is its length at most, and
 /// asking costs a system call.
-pub(super) const MEASURED_TURN: Duration = Duration::from_millis(1);
+const MEASURED_TURN: Duration = Duration::from_millis(1);
+
+/// How long the thread's processor time of a moment serves as the base of later turns'. What the thread takes
+/// between turns is counted to the next measured one: some microseconds a turn.
+const BASE_LIMIT: Duration = Duration::from_millis(100);
 
 /// Slow turns are told at most so often, with their number.
 const SLOW_TURN_WARNING_INTERVAL: Duration = Duration::from_secs(60);
@@ -30,15 +34,62 @@ pub(super) struct Took {
     pub(super) cpu: Duration,
 }
 
+/// The thread's processor time at some moment, and how long the short turns since took, which is taken for
+/// their own.
+#[derive(Clone, Copy, Debug)]
+struct Base {
+    at: Monotonic,
+    cpu: Duration,
+    short: Duration,
+}
+
 /// Counts turns into a [`ReactorStats`].
 #[derive(Debug, Default)]
 pub(super) struct Turns {
+    base: Option<Base>,
     slow: u32,
     slow_longest: Took,
     warned: Option<Monotonic>,
 }
 
 impl Turns {
+    /// A turn begins; `cpu` asks for the thread's processor time.
+    pub(super) fn begin(&mut self, now: Monotonic, cpu: impl FnOnce() -> Duration) {
+        if self.base.is_none_or(|b| now.since(b.at) > BASE_LIMIT) {
+            self.base = Some(Base {
+                at: now,
+                cpu: cpu(),
+                short: Duration::ZERO,
+            });
+        }
+    }
+
+    /// The turn that began ends after `wall`: what it took.
+    pub(super) fn end(
+        &mut self,
+        wall: Duration,
+        now: Monotonic,
+        cpu: impl FnOnce() -> Duration,
+    ) -> Took {
+        let Some(base) = self.base.as_mut().filter(|_| wall > MEASURED_TURN) else {
+            if let Some(base) = &mut self.base {
+                base.short += wall;
+            }
+            return Took { wall, cpu: wall };
+        };
+        let cpu = cpu();
+        let own = cpu.saturating_sub(base.cpu).saturating_sub(base.short);
+        *base = Base {
+            at: now,
+            cpu,
+            short: Duration::ZERO,
+        };
+        Took {
+            wall,
+            cpu: own.min(wall),
+        }
+    }
+
     /// Counts a turn that was busy for `took`; says what to warn about, if now is the time.
     pub(super) fn count(
         &mut self,
@@ -72,6 +123,28 @@ impl Turns {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_processor_is_asked_about_long_turns_only() {
+        let us = Duration::from_micros;
+        let at = |us: u64| Monotonic(us * 1_000);
+        let mut turns = Turns::default();
+        turns.begin(at(0), || us(500));
+        // Short ones are their own.
+        let took = turns.end(us(300), at(300), || unreachable!());
+        assert_eq!((took.wall, took.cpu), (us(300), us(300)));
+        turns.begin(at(400), || unreachable!());
+        // Of 10 ms it worked for 2, the short one before apart.
+        let took = turns.end(us(10_000), at(10_400), || us(500 + 300 + 2_000));
+        assert_eq!((took.wall, took.cpu), (us(10_000), us(2_000)));
+        // That is the base of the next one, until it is old.
+        turns.begin(at(10_500), || unreachable!());
+        let took = turns.end(us(3_000), at(13_500), || us(2_800 + 3_500));
+        assert_eq!(took.cpu, us(3_000));
+        turns.begin(at(200_000), || us(9_000));
+        let took = turns.end(us(2_000), at(202_000), || us(9_100));
+        assert_eq!(took.cpu, us(100));
+    }
 
     #[test]
     fn slow_turns_are_told_once_a_minute() {
