@@ -1,6 +1,8 @@
 //! Our ONVIF against a device that somebody else wrote: that of ipycam, a virtual camera from PyPI. It is
 //! fetched by pip into the build's folder; where that cannot be, the test says so and is passed over.
 
+mod not_run;
+
 use moonfire_nvr::config::Secret;
 use moonfire_nvr::http::{ClientResponse, ResponseReader};
 use moonfire_nvr::onvif::soap::SoapError;
@@ -122,7 +124,7 @@ impl Device {
 fn a_virtual_camera_of_somebody_else() {
     let modules = match ipycam() {
         Ok(modules) => modules,
-        Err(why) => return eprintln!("skipped: {why}"),
+        Err(why) => return not_run::tell("a virtual camera of somebody else", &why),
     };
     let name = format!("virtual {}", std::process::id());
     let mut device = Device::start(&modules, &name);

@@ -5,18 +5,12 @@ use super::draw::{BOLD, PLAIN, put, wrap};
 use super::store::Store;
 use super::words;
 use moonfire_nvr::db::StreamKind;
-use moonfire_nvr::nvr::camera_test::{Failed, Outcomes, Seen, Target};
+use moonfire_nvr::nvr::camera_test::{Failed, Outcomes, Seen, Target, advice};
 use moonfire_nvr::time::Duration90k;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use std::time::Instant;
 use termion::event::Key;
-
-/// From here on a clock is told to be off.
-const CLOCK_IS_OFF: Duration90k = Duration90k::from_secs(2);
-
-/// With more between key frames, seeking and beginning to record take long.
-const LONG_BETWEEN_KEY_FRAMES: Duration90k = Duration90k::from_secs(5);
 
 /// See the module.
 pub struct CameraTest {
@@ -73,8 +67,20 @@ impl CameraTest {
                 }
             }
         }
+        let told = advice(outcomes);
+        lines.extend(
+            told.iter()
+                .map(|a| line("Worth doing", sentence(&a.message))),
+        );
         lines
     }
+}
+
+/// "it has no sub stream" as a sentence of its own.
+fn sentence(words: &str) -> String {
+    let mut chars = words.chars();
+    let first = chars.next().map(|c| c.to_uppercase().to_string());
+    format!("{}{}.", first.unwrap_or_default(), chars.as_str())
 }
 
 fn facts(seen: &Seen) -> Vec<(String, String)> {
@@ -89,21 +95,12 @@ fn facts(seen: &Seen) -> Vec<(String, String)> {
             words::size(a_day)
         )
     });
-    let key_frames = seen.key_frame_interval.map(|every| {
-        let told = format!("every {}", words::seconds(every));
-        match every > LONG_BETWEEN_KEY_FRAMES {
-            true => told + ": long; set it to 2 s in the camera, and smart codecs off",
-            false => told,
-        }
-    });
+    let key_frames = seen.key_frame_interval;
+    let key_frames = key_frames.map(|every| format!("every {}", words::seconds(every)));
     let clock = seen.clock_offset.map(|offset| {
         let off = Duration90k(offset.0.abs());
         let which = if offset.0 < 0 { "behind" } else { "ahead of" };
-        let told = format!("{} {which} this machine's", words::seconds(off));
-        match off > CLOCK_IS_OFF {
-            true => told + ": let both take the time from a server (NTP)",
-            false => told,
-        }
+        format!("{} {which} this machine's", words::seconds(off))
     });
     let line = |label: &str, text: String| (label.to_owned(), text);
     let mut lines = vec![

@@ -46,7 +46,7 @@ impl Nvr {
             require(who, Permission::Configure, None)?;
             let Bare { csrf } = form::read(request)?;
             require_own(who, csrf.as_deref())?;
-            return Err(self.in_file("`sample_dirs`"));
+            return Err(self.told_elsewhere());
         }
         require(who, Permission::ReadCameraConfigs, None)?;
         let status = self.status(now);
@@ -63,6 +63,19 @@ impl Nvr {
                 .collect();
             json!({ "disks": disks })
         }))
+    }
+
+    /// 409: a directory is a folder of the machine, which whoever has a shell there gives to the recorder.
+    fn told_elsewhere(&self) -> Refused {
+        let file = self.config.file.as_deref();
+        let file = file.map_or("the configuration file".to_owned(), |f| {
+            f.display().to_string()
+        });
+        let sentence = format!(
+            "a sample directory is added in {file}, in `sample_dirs`, and taken in at a reload (`systemctl reload \
+             moonfire-nvr`); or with `moonfire-nvr config`"
+        );
+        Box::new(Response::text(HttpStatus::Conflict, &sentence))
     }
 
     fn ask_usage(&self, now: Now, tell: impl FnOnce(&Usage) -> Value + 'static) -> Task {
@@ -229,7 +242,9 @@ mod tests {
         let (mut site, anna, bert) = Site::with_users();
         site.guards(("POST", "/api/disks"), &json!({}), &anna, Some(&bert));
         let answer = site.change(&anna, "POST", "/api/disks", json!({}));
-        answer.refuses(409, "change it there, in `sample_dirs`, and reload");
+        answer.refuses(409, "a sample directory is added in");
+        let answer = site.change(&anna, "POST", "/api/disks", json!({}));
+        answer.refuses(409, "or with `moonfire-nvr config`");
         site.send(&anna, "PUT", "/api/disks", "{}")
             .refuses(405, "only GET, HEAD, POST");
         site.send(&anna, "POST", "/api/retention", "{}")
