@@ -12,7 +12,7 @@ FFMPEG_PACKAGES=(libavcodec-dev libavformat-dev libavutil-dev libclang-dev libsw
 TEST_PACKAGES=(
     chromium chromium-driver curl ffmpeg firefox-esr gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-bad
     gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-ugly gstreamer1.0-tools
-    iproute2 jq netcat-openbsd onvif-tools python3 python3-gi python3-pip rsyslog shellcheck slowhttptest systemd tcpdump tmux
+    iproute2 jq netcat-openbsd onvif-tools python3 python3-gi python3-pip python3-zeroconf rsyslog shellcheck slowhttptest systemd tcpdump tmux
 )
 
 # For `image-test`, beside what cross/build and image/build ask for themselves.

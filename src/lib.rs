@@ -10,6 +10,7 @@ pub mod http;
 pub mod rtp;
 pub mod rtsp;
 
+pub mod mdns;
 pub mod onvif;
 
 pub mod recording;

@@ -11,6 +11,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -303,6 +304,51 @@ fn debians_tools(lan: &Running, password: &str) {
     }
 }
 
+/// A namespace with a bridge that cameras can be connected to.
+fn new_lan() -> Running {
+    let lan = new_namespace(None);
+    for line in [
+        "ip link set lo up",
+        "ip link add br0 type bridge mcast_snooping 0",
+        "ip addr add 192.168.77.1/24 dev br0",
+        "ip link set br0 up",
+    ] {
+        does(&lan, line);
+    }
+    lan
+}
+
+#[test]
+fn an_rtsp_server_that_tells_of_itself() {
+    if let Some(why) = obstacle() {
+        return not_run::tell("an RTSP server that tells of itself", &why);
+    }
+    let lan = new_lan();
+    let place = Place::new(&lan, 9);
+    does(&place.namespace, "ip addr add 192.168.77.19/24 dev eth0");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers/zeroconf_rtsp.py");
+    let announcer = inside(&place.namespace, "/usr/bin/python3")
+        .arg(script)
+        .args(["192.168.77.19", "8554", "The Shed", "/live"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn();
+    let mut announcer = Running(announcer.unwrap());
+    let stdout = announcer.0.stdout.take().unwrap();
+    let mut line = String::new();
+    BufReader::new(stdout).read_line(&mut line).unwrap();
+    assert_eq!(line.trim(), "announced");
+
+    let found = wait("it to be found", || {
+        let output = inside(&lan, PROGRAM).args(["discover", "--json"]).output();
+        let all: Value = serde_json::from_slice(&output.unwrap().stdout).unwrap();
+        all.get(0).cloned()
+    });
+    assert_eq!(found["address"], "192.168.77.19");
+    assert_eq!(found["name"], "The Shed");
+    assert_eq!(found["rtsp"], "rtsp://192.168.77.19:8554/live");
+}
+
 #[test]
 fn eight_cameras_on_a_lan_of_their_own() {
     if let Some(why) = obstacle() {
@@ -313,15 +359,7 @@ fn eight_cameras_on_a_lan_of_their_own() {
     for folder in ["db", "sample"] {
         fs::create_dir(dir.join(folder)).unwrap();
     }
-    let lan = new_namespace(None);
-    for line in [
-        "ip link set lo up",
-        "ip link add br0 type bridge mcast_snooping 0",
-        "ip addr add 192.168.77.1/24 dev br0",
-        "ip link set br0 up",
-    ] {
-        does(&lan, line);
-    }
+    let lan = new_lan();
     let places: Vec<Place> = (1..=8).map(|n| Place::new(&lan, n)).collect();
     let now = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)

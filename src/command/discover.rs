@@ -4,11 +4,11 @@
 use super::{Exit, Failure};
 use moonfire_nvr::config::Secret;
 use moonfire_nvr::http::{ClientResponse, ResponseReader};
+use moonfire_nvr::mdns;
 use moonfire_nvr::onvif::Interview;
 use moonfire_nvr::onvif::discovery::{self, Announcement, Message};
 use moonfire_nvr::reactor;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream, UdpSocket};
 use std::time::{Duration, Instant, SystemTime};
@@ -32,9 +32,9 @@ const MAX_ASKED: usize = 64;
 
 /// List the cameras on the network, within five seconds.
 ///
-/// Cameras that speak ONVIF answer to WS-Discovery. They are told no user name and password; only their
-/// clocks are asked, which needs none. The recorder's page, and `[onboard]` in the configuration, make
-/// cameras of them.
+/// Cameras that speak ONVIF answer to WS-Discovery, and other RTSP servers may tell of themselves by multicast
+/// DNS. They are told no user name and password; only their clocks are asked, which needs none. The recorder's
+/// page, and `[onboard]` in the configuration, make cameras of them.
 #[derive(clap::Args)]
 pub struct Discover {
     /// Look on this interface only, by its name; may be given several times. Default: all but loopback.
@@ -51,11 +51,63 @@ pub struct Discover {
 /// A device that has answered.
 struct Found {
     address: Ipv4Addr,
-    it: Announcement,
-    /// Its device service at that address.
+    name: Option<String>,
+    model: Option<String>,
+    location: Option<String>,
+    /// What it is known by in ONVIF; `None` of one that told of its RTSP server alone.
+    endpoint: Option<String>,
+    /// Its ONVIF device service at that address.
     service: Option<Url>,
+    /// The RTSP server that it told of.
+    rtsp: Option<Url>,
     /// So many seconds is its clock ahead of ours.
     clock_ahead_secs: Option<i64>,
+}
+
+impl Found {
+    fn onvif(address: Ipv4Addr, it: Announcement) -> Found {
+        Found {
+            address,
+            service: it.service_at(address),
+            name: it.name,
+            model: it.hardware,
+            location: it.location,
+            endpoint: Some(it.endpoint),
+            rtsp: None,
+            clock_ahead_secs: None,
+        }
+    }
+
+    fn rtsp(address: Ipv4Addr, it: mdns::Server) -> Found {
+        let path = it.path.unwrap_or_default();
+        Found {
+            address,
+            name: Some(it.name).filter(|n| !n.is_empty()),
+            model: None,
+            location: None,
+            endpoint: None,
+            service: None,
+            rtsp: Url::parse(&format!("rtsp://{address}:{}/{path}", it.port)).ok(),
+            clock_ahead_secs: None,
+        }
+    }
+
+    /// What tells it from others. An address tells one that has no identity.
+    fn is_same(&self, other: &Found) -> bool {
+        match (&self.endpoint, &other.endpoint) {
+            (Some(a), Some(b)) => a == b,
+            _ => self.address == other.address,
+        }
+    }
+}
+
+/// Adds a device, once. ONVIF tells more than multicast DNS does.
+fn add(found: &mut Vec<Found>, device: Found) {
+    match found.iter().position(|f| f.is_same(&device)) {
+        Some(at) if found[at].endpoint.is_none() && device.endpoint.is_some() => found[at] = device,
+        None if found.len() < MAX_DEVICES => found.push(device),
+        _ => {}
+    }
 }
 
 pub fn run(args: Discover) -> Result<Exit, Failure> {
@@ -85,7 +137,7 @@ pub fn run(args: Discover) -> Result<Exit, Failure> {
             )));
         }
     }
-    let mut found = BTreeMap::new();
+    let mut found = Vec::new();
     std::thread::scope(|scope| {
         let threads: Vec<_> = interfaces
             .iter()
@@ -102,11 +154,10 @@ pub fn run(args: Discover) -> Result<Exit, Failure> {
         for thread in threads {
             // A thread that panicked has found nothing.
             for device in thread.join().unwrap_or_default() {
-                found.entry(device.it.endpoint.clone()).or_insert(device);
+                add(&mut found, device);
             }
         }
     });
-    let mut found: Vec<Found> = found.into_values().take(MAX_DEVICES).collect();
     found.sort_by_key(|f| f.address);
     ask_clocks(&mut found);
     match args.json {
@@ -144,6 +195,7 @@ fn listen(interface: &reactor::Interface, addresses: &[Ipv4Addr]) -> Vec<Found> 
                 let _ = socket.send_to(&discovery::probe(Uuid::new_v4()), to);
             };
             ask(discovery::GROUP);
+            let _ = socket.send_to(&mdns::question(), mdns::GROUP);
             addresses
                 .iter()
                 .for_each(|a| ask(SocketAddrV4::new(*a, discovery::GROUP.port())));
@@ -161,18 +213,17 @@ fn listen(interface: &reactor::Interface, addresses: &[Ipv4Addr]) -> Vec<Found> 
         if !interface.holds(*from.ip()) {
             continue;
         }
-        let Ok(Some(Message::Here(all))) = Message::parse(&buffer[..len]) else {
-            continue;
-        };
-        for it in all {
-            let known = found.iter().any(|f| f.it.endpoint == it.endpoint);
-            if !known && found.len() < MAX_DEVICES {
-                found.push(Found {
-                    address: *from.ip(),
-                    service: it.service_at(*from.ip()),
-                    it,
-                    clock_ahead_secs: None,
-                });
+        let address = *from.ip();
+        match Message::parse(&buffer[..len]) {
+            Ok(Some(Message::Here(all))) => {
+                let devices = all.into_iter().map(|it| Found::onvif(address, it));
+                devices.for_each(|d| add(&mut found, d));
+            }
+            Ok(_) => {}
+            // An answer to the other question, if anything.
+            Err(_) => {
+                let servers = mdns::servers(&buffer[..len]).into_iter();
+                servers.for_each(|it| add(&mut found, Found::rtsp(address, it)));
             }
         }
     }
@@ -232,11 +283,12 @@ fn unix_secs() -> i64 {
 fn to_json(device: &Found) -> Value {
     json!({
         "address": device.address,
-        "name": device.it.name,
-        "model": device.it.hardware,
-        "location": device.it.location,
-        "endpoint": device.it.endpoint,
+        "name": device.name,
+        "model": device.model,
+        "location": device.location,
+        "endpoint": device.endpoint,
         "service": device.service.as_ref().map(Url::as_str),
+        "rtsp": device.rtsp.as_ref().map(Url::as_str),
         "clockAheadSeconds": device.clock_ahead_secs,
     })
 }
@@ -259,11 +311,12 @@ fn table(found: &[Found], interfaces: &str) -> String {
     let text = |t: &Option<String>| t.clone().unwrap_or_default();
     let mut rows = vec![["ADDRESS", "NAME", "MODEL", "CLOCK", "SERVICE"].map(str::to_owned)];
     rows.extend(found.iter().map(|d| {
-        let service = d.service.as_ref().map_or("HTTPS only", Url::as_str);
+        let service = d.service.as_ref().or(d.rtsp.as_ref());
+        let service = service.map_or("HTTPS only", Url::as_str);
         [
             d.address.to_string(),
-            text(&d.it.name),
-            text(&d.it.hardware),
+            text(&d.name),
+            text(&d.model),
             clock(d),
             service.to_owned(),
         ]
@@ -325,7 +378,7 @@ mod tests {
         let service = format!("http://{}/onvif/device_service", camera.addr());
         let is_ours = |f: &&Found| f.service.as_ref().map(Url::as_str) == Some(&service);
         let ours = found.iter().find(is_ours).unwrap();
-        assert_eq!(ours.it.name.as_deref(), Some("the shed"));
+        assert_eq!(ours.name.as_deref(), Some("the shed"));
         let ahead = ours.clock_ahead_secs.unwrap();
         assert!((ahead + 1_000_000).abs() <= 2, "{ahead}");
         let told = table(&found, "lo");

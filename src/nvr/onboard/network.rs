@@ -1,17 +1,15 @@
 //! The box's own subnets, and the sockets by which devices on them are heard: two for each interface, one
 //! that asks and is answered, one that hears what devices announce of themselves.
 
+use crate::mdns;
 use crate::nvr::outbox::{OfOnboard, Outbox, Owner};
 use crate::nvr::port::{Action, ConnId, Interface};
 use crate::onvif::discovery;
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// Interfaces that are listened on; further ones are passed over.
 const MAX_INTERFACES: usize = 16;
-
-/// One-shot queries of multicast DNS go here (RFC 6762 section 5.1).
-pub const MDNS_GROUP: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(224, 0, 0, 251), 5353);
 
 /// What a socket is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +71,7 @@ impl Network {
             let listening = Listening {
                 probe: bind(Ear::Probe, discovery::GROUP, false),
                 announcements: bind(Ear::Announcements, discovery::GROUP, true),
-                mdns: bind(Ear::Mdns, MDNS_GROUP, false),
+                mdns: bind(Ear::Mdns, mdns::GROUP, false),
                 interface: interface.clone(),
             };
             self.listening.insert(address, listening);
@@ -114,7 +112,7 @@ impl Network {
     pub fn send_to_group(&self, out: &mut Outbox, ear: Ear, mut datagram: impl FnMut() -> Vec<u8>) {
         for l in self.listening.values() {
             let (conn, group) = match ear {
-                Ear::Mdns => (l.mdns, MDNS_GROUP),
+                Ear::Mdns => (l.mdns, mdns::GROUP),
                 Ear::Probe | Ear::Announcements => (l.probe, discovery::GROUP),
             };
             out.push(Action::SendTo {

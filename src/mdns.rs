@@ -1,5 +1,10 @@
 //! Multicast DNS (RFC 6762) as far as it finds RTSP servers: one question, and what of the answers counts.
 
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+/// Where questions go. Answers to one from another port than this come back to it alone (RFC 6762 section 5.1).
+pub const GROUP: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(224, 0, 0, 251), 5353);
+
 /// The name that is asked for (RFC 6763): `_rtsp._tcp.local`.
 const SERVICE: [&str; 3] = ["_rtsp", "_tcp", "local"];
 
