@@ -1,7 +1,7 @@
 // The shell: navigation, which page is shown, and what is wrong with the recorder as a whole.
 
 import { change } from "/ui/api.js";
-import { h, icon, put, say } from "/ui/dom.js";
+import { h, icon, renew, say } from "/ui/dom.js";
 import { may, recorder, refresh, watch } from "/ui/state.js";
 import { S } from "/ui/strings.js";
 
@@ -150,10 +150,9 @@ function tellUser() {
   const key = state ? JSON.stringify([user?.name, user?.session]) : "";
   if (key === toldUser) return;
   toldUser = key;
-  who.replaceChildren();
-  if (!state) return;
+  if (!state) return who.replaceChildren();
   if (!user) {
-    put(
+    renew(
       who,
       h(
         "button",
@@ -162,7 +161,7 @@ function tellUser() {
       ),
     );
   } else {
-    put(
+    renew(
       who,
       h("a", { href: "#users" }, user.name),
       user.session &&

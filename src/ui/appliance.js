@@ -1,7 +1,7 @@
 // Looking after an appliance: how the machine fares, updates, backup, power.
 
 import { change, fetchFile, send } from "/ui/api.js";
-import { h, icon, put, say } from "/ui/dom.js";
+import { h, icon, put, renew, say } from "/ui/dom.js";
 import { facts, stateWord } from "/ui/facts.js";
 import { confirmed, field, openDialog, tried, trouble } from "/ui/form.js";
 import { bytes, duration } from "/ui/format.js";
@@ -82,7 +82,8 @@ export function machine(root) {
   const draw = (told) => {
     hostname = told.hostname;
     const hot = (told.temperatureCelsius ?? 0) >= HOT;
-    state.replaceChildren(
+    renew(
+      state,
       h(
         "div",
         { class: "card-head" },
@@ -122,7 +123,8 @@ export function machine(root) {
         ),
       ),
     );
-    problems.replaceChildren(
+    renew(
+      problems,
       ...(told.problems.length
         ? [
             h(
@@ -221,7 +223,6 @@ function updateCard(job, tell, look) {
     if ((await confirmed({ title: x.backTitle, text: x.backLong, act: x.back })) === null) return;
     if (await tried(back, tell, () => change("POST", "/api/appliance/update", { action: "back" }))) say(status, x.starting);
   };
-  let drawn = "";
   return {
     element: h(
       "article",
@@ -250,14 +251,12 @@ function updateCard(job, tell, look) {
       start.hidden = update?.state !== "written";
       const other = told.slots?.versions?.[told.slots.running === "a" ? "b" : "a"];
       back.hidden = !other || update?.state === "written";
-      const key = JSON.stringify(told.updateFiles);
-      if (key === drawn) return;
-      drawn = key;
-      sticks.replaceChildren(
+      renew(
+        sticks,
         ...(told.updateFiles ?? []).map((f) =>
           h(
             "div",
-            { class: "part card-head" },
+            { class: "part card-head", "data-key": f.file },
             h("span", {}, x.stick(f.version, bytes(f.sizeBytes))),
             h(
               "button",

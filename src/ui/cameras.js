@@ -2,7 +2,7 @@
 
 import { change, get, streamPath, url } from "/ui/api.js";
 import { cameraForm } from "/ui/camera-form.js";
-import { h, icon, put, say } from "/ui/dom.js";
+import { h, icon, put, renew, say } from "/ui/dom.js";
 import { facts, stateWord } from "/ui/facts.js";
 import { found } from "/ui/found.js";
 import { confirmed, openDialog, trouble } from "/ui/form.js";
@@ -58,7 +58,6 @@ class Card {
     this.hand = hand;
     /** @type {Config | null} */
     this.config = null;
-    this.drawn = "";
     this.picturedAt = -Infinity;
     this.picture = h("img", {
       alt: "",
@@ -136,12 +135,8 @@ class Card {
 
   /** @param {[string, Stream][]} streams @param {Record<string, Figures>} figures */
   draw(streams, figures) {
-    // What did not change is left alone: a screen reader or a selection may be on it.
     const parts = streams.map(([name, stream]) => this.part(name, stream, figures[name] ?? {}));
-    const key = parts.map((p) => p.textContent).join();
-    if (key === this.drawn) return;
-    this.drawn = key;
-    this.streams.replaceChildren(...parts);
+    renew(this.streams, ...parts);
   }
 
   /** @param {string} name @param {Stream} stream @param {Figures} told */

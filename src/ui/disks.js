@@ -1,7 +1,7 @@
 // What is plugged into an appliance: taking a disk into use, emptying one, letting one go.
 
 import { change, get } from "/ui/api.js";
-import { h, put } from "/ui/dom.js";
+import { h, put, renew } from "/ui/dom.js";
 import { stateWord } from "/ui/facts.js";
 import { confirmed, trouble } from "/ui/form.js";
 import { bytes } from "/ui/format.js";
@@ -80,7 +80,7 @@ export function plugged(root) {
       );
     return h(
       "article",
-      { class: "card" },
+      { class: "card", "data-key": disk.id },
       h("div", { class: "card-head" }, h("h3", {}, disk.model || disk.id), stateWord(x.states[disk.state] ?? disk.state, kind)),
       h(
         "p",
@@ -109,8 +109,7 @@ export function plugged(root) {
     const key = JSON.stringify(disks);
     if (key === drawn) return;
     drawn = key;
-    list.replaceChildren(...disks.map(view));
-    if (!disks.some((d) => !d.system)) list.append(h("p", { class: "hint" }, x.nothing));
+    renew(list, ...disks.map(view), !disks.some((d) => !d.system) && h("p", { class: "hint" }, x.nothing));
   };
   const look = async () => {
     if (isBusy || document.hidden) return;

@@ -3,8 +3,8 @@
 /** @typedef {Node | string | number | null | undefined | false} Child */
 
 /**
- * An element. `on...` are listeners, names with a dash, `class`, `role` and `for` are attributes, the rest
- * are properties; what is `null` or `undefined` is left out.
+ * An element. Names with a dash, `class`, `role` and `for` are attributes, the rest are properties, among them listeners
+ * (`onclick`); what is `null` or `undefined` is left out.
  * @param {string} name
  * @param {Record<string, any>} [properties]
  * @param {...(Child | Child[])} children
@@ -14,9 +14,7 @@ export function h(name, properties = {}, ...children) {
   const element = document.createElement(name);
   for (const [key, value] of Object.entries(properties)) {
     if (value === null || value === undefined) continue;
-    if (typeof value === "function") {
-      element.addEventListener(key.slice(2), value);
-    } else if (key.includes("-") || key === "class" || key === "role" || key === "for") {
+    if (key.includes("-") || key === "class" || key === "role" || key === "for") {
       element.setAttribute(key, value);
     } else {
       /** @type {any} */ (element)[key] = value;
@@ -46,6 +44,56 @@ export function put(element, ...children) {
  */
 export function say(element, text) {
   if (element.textContent !== text) element.textContent = text;
+}
+
+/** What is listened to in what is renewed. */
+const LISTENERS = /** @type {const} */ (["onclick", "onchange", "onload", "onerror"]);
+
+/**
+ * Makes an element's children like those given, in place of them: what is there already stays, so that a pointer, the
+ * keyboard, a screen reader or a selection that is on it keeps what it is on, and a click that has begun is one. Those
+ * with a `data-key` are told apart by it, others by their place. Not for fields: what is typed is no part of it, and
+ * listeners may only speak of elements by their event's target.
+ * @param {Element} element
+ * @param {...(Child | Child[])} children
+ */
+export function renew(element, ...children) {
+  const wanted = children.flat().filter((c) => c !== null && c !== undefined && c !== false && c !== "");
+  const next = wanted.map((c) => (c instanceof Node ? c : document.createTextNode(String(c))));
+  for (const [i, child] of next.entries()) {
+    const there = element.childNodes[i];
+    const key = keyOf(child);
+    const old = key === null ? there : [...element.children].find((e) => keyOf(e) === key);
+    if (!old || old.nodeName !== child.nodeName || keyOf(old) !== key) {
+      element.insertBefore(child, there ?? null);
+      continue;
+    }
+    if (old !== there) element.insertBefore(old, there ?? null);
+    liken(old, child);
+  }
+  while (element.childNodes.length > next.length) element.lastChild?.remove();
+}
+
+/** @param {Node} node */
+const keyOf = (node) => /** @type {any} */ (node).getAttribute?.("data-key") ?? null;
+
+/** @param {any} old @param {any} next */
+function liken(old, next) {
+  if (old.nodeType === Node.TEXT_NODE) {
+    if (old.data !== next.data) old.data = next.data;
+    return;
+  }
+  const style = "style";
+  for (const name of old.getAttributeNames()) {
+    if (name !== style && !next.hasAttribute(name)) old.removeAttribute(name);
+  }
+  for (const { name, value } of next.attributes) {
+    if (name !== style && old.getAttribute(name) !== value) old.setAttribute(name, value);
+  }
+  // As an attribute it would be barred by the page's own rules.
+  if (old.style.cssText !== next.style.cssText) old.style.cssText = next.style.cssText;
+  for (const name of LISTENERS) old[name] = next[name];
+  renew(old, ...next.childNodes);
 }
 
 const SVG = "http://www.w3.org/2000/svg";

@@ -1,7 +1,7 @@
 // Cameras that were found on the network: one user and password tried on them, and all of them recorded.
 
 import { change, get } from "/ui/api.js";
-import { h, icon, put, say } from "/ui/dom.js";
+import { h, icon, put, renew, say } from "/ui/dom.js";
 import { stateWord } from "/ui/facts.js";
 import { field, tried, trouble } from "/ui/form.js";
 import { refresh } from "/ui/state.js";
@@ -68,8 +68,9 @@ class Row {
     );
     if (device.picture && this.picture.src !== device.picture) this.picture.src = device.picture;
     this.picture.hidden = !device.picture;
-    this.state.replaceChildren(stateWord(x.states[device.state] ?? device.state, KINDS[device.state] ?? "calm"));
-    this.message.replaceChildren(
+    renew(this.state, stateWord(x.states[device.state] ?? device.state, KINDS[device.state] ?? "calm"));
+    renew(
+      this.message,
       ...(device.message
         ? [h("p", { class: KINDS[device.state] === "bad" ? "reason" : "hint" }, S.sentence(device.message))]
         : []),
@@ -114,7 +115,8 @@ export function found(root, { isFirst = false } = {}) {
   };
   /** @param {any} told */
   const tell = (told) => {
-    skipped.replaceChildren(
+    renew(
+      skipped,
       ...(told?.skipped ?? []).map((/** @type {any} */ s) =>
         h("li", {}, `${rows.get(s.id)?.device.address ?? ""}: ${S.sentence(s.message)}`),
       ),

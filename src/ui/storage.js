@@ -2,7 +2,7 @@
 
 import { change, get } from "/ui/api.js";
 import { plugged } from "/ui/disks.js";
-import { h } from "/ui/dom.js";
+import { h, put, renew } from "/ui/dom.js";
 import { stateWord, tableFrame } from "/ui/facts.js";
 import { daysKept, withRates } from "/ui/forecast.js";
 import { field, openDialog, tried, trouble } from "/ui/form.js";
@@ -199,7 +199,6 @@ export function show(root) {
   const extra = h("div", {});
   root.append(h("div", { class: "page-head" }, h("h1", {}, x.title)), wrong.element, cards, head, kept, extra);
   let isEnded = false;
-  let drawn = "";
 
   const load = async () => {
     if (!may("readCameraConfigs")) return simple();
@@ -210,7 +209,8 @@ export function show(root) {
       const retained = { ...told, streams: withRates(told.streams, system.cameras) };
       wrong.tell("");
       const inFile = new Set(configs.cameras.filter((/** @type {any} */ c) => c.inFile).map((/** @type {any} */ c) => c.uuid));
-      cards.replaceChildren(
+      renew(
+        cards,
         ...disks.map((/** @type {Disk} */ disk) =>
           card(diskView(disk, retained.disks.find((/** @type {Room} */ r) => r.id === disk.id) ?? null)),
         ),
@@ -223,13 +223,14 @@ export function show(root) {
   /** @param {any[]} children */
   const card = (children) => {
     const article = h("article", { class: "card disk-card" });
-    article.append(...children.filter(Boolean));
+    put(article, ...children);
     return article;
   };
   /** What everybody may know. */
   const simple = () => {
     const dirs = recorder.state?.sampleDirs ?? [];
-    cards.replaceChildren(
+    renew(
+      cards,
       ...dirs.map((disk) =>
         card([
           h(
@@ -274,7 +275,7 @@ export function show(root) {
       const goesBack = s.minStartTime90k === null ? null : (now90k() - s.minStartTime90k) / DAY;
       return h(
         "tr",
-        {},
+        { "data-key": `${s.uuid} ${s.stream}` },
         h("th", { scope: "row" }, isFirst ? s.shortName : h("span", { class: "spoken" }, s.shortName)),
         h("td", {}, S.streams[s.stream] ?? s.stream),
         h("td", { class: "number" }, bytes(s.usedBytes)),
@@ -303,14 +304,8 @@ export function show(root) {
     });
     head.hidden = rows.length === 0;
     kept.hidden = rows.length === 0;
-    const key = rows.map((r) => r.textContent).join("|");
-    if (key === drawn) return;
-    // Who has a button under the finger keeps it.
-    if (kept.contains(document.activeElement) && document.activeElement !== kept) {
-      return;
-    }
-    drawn = key;
-    kept.replaceChildren(
+    renew(
+      kept,
       h(
         "table",
         {},

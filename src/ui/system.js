@@ -2,7 +2,7 @@
 
 import { get } from "/ui/api.js";
 import { machine } from "/ui/appliance.js";
-import { h, icon } from "/ui/dom.js";
+import { h, icon, renew } from "/ui/dom.js";
 import { facts, stateWord, tableFrame } from "/ui/facts.js";
 import { trouble } from "/ui/form.js";
 import { bitRate, bytes, duration, share } from "/ui/format.js";
@@ -59,7 +59,8 @@ export function show(root) {
     const good = wanted.filter((/** @type {any} */ s) => s.recording);
     const rate = good.reduce((/** @type {number} */ sum, /** @type {any} */ s) => sum + (s.bitsPerSecond ?? 0), 0);
     const lost = streams.reduce((/** @type {number} */ sum, /** @type {any} */ s) => sum + (s.lostPackets ?? 0), 0);
-    figures.replaceChildren(
+    renew(
+      figures,
       figure(x.recording, `${good.length} / ${wanted.length}`, x.streams(bitRate(rate)), good.length < wanted.length),
       ...(process
         ? [
@@ -84,8 +85,9 @@ export function show(root) {
       figure(x.lost, lost.toLocaleString("en").replaceAll(",", " "), x.lostHint, lost > 0),
       ...(told.backlogBytes === undefined ? [] : [figure(x.waiting, bytes(told.backlogBytes), x.waitingHint)]),
     );
-    cameras.replaceChildren(table(told.cameras));
-    rest.replaceChildren(
+    renew(cameras, table(told.cameras));
+    renew(
+      rest,
       h(
         "article",
         { class: "card" },

@@ -1,6 +1,6 @@
 // The time line page: what was recorded, at any speed, of all chosen cameras in step.
 
-import { button, h, put, say } from "/ui/dom.js";
+import { button, h, icon, put, renew, say } from "/ui/dom.js";
 import { Events } from "/ui/events.js";
 import { layOut } from "/ui/grid.js";
 import { empty } from "/ui/empty.js";
@@ -211,7 +211,8 @@ class Page {
       this.panes.set(camera.uuid, pane);
       this.grid.append(pane.element);
     }
-    this.chips.replaceChildren(
+    renew(
+      this.chips,
       ...this.cameras().map((camera) => {
         const isOn = this.panes.has(camera.uuid);
         const isFull = !isOn && this.panes.size >= MAX_CAMERAS;
@@ -220,6 +221,7 @@ class Page {
           {
             type: "button",
             class: "plain",
+            "data-key": camera.uuid,
             "aria-pressed": String(isOn),
             disabled: isFull,
             onclick: () => this.toggle(camera.uuid),
@@ -312,7 +314,7 @@ class Page {
   setPlaying(isPlaying) {
     this.isPlaying = isPlaying;
     const name = isPlaying ? S.timeline.pause : S.timeline.play;
-    this.play.replaceChildren(button(isPlaying ? "pause" : "play", name, () => {}).firstChild);
+    renew(this.play, icon(isPlaying ? "pause" : "play"));
     this.play.title = name;
     this.play.setAttribute("aria-label", name);
   }

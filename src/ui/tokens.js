@@ -2,7 +2,7 @@
 
 import { change, get } from "/ui/api.js";
 import { tableFrame } from "/ui/facts.js";
-import { h, icon } from "/ui/dom.js";
+import { h, icon, renew } from "/ui/dom.js";
 import { check, confirmed, field, openDialog, tried, trouble } from "/ui/form.js";
 import { may, recorder } from "/ui/state.js";
 import { S } from "/ui/strings-manage.js";
@@ -21,7 +21,7 @@ const PERMISSIONS = /** @type {const} */ ([
 /** @typedef {{id: number, userId: number, name: string, permissions: Record<string, boolean>, createdTime90k: number, lastUseTime90k: number | null}} Token */
 
 /** Shows a new token, which nobody is told again. @param {string} token */
-function tell(token) {
+function showOnce(token) {
   const x = S.tokens;
   const box = h("input", { readOnly: true, value: token, class: "mono", onfocus: () => box.select() });
   const copied = h("p", { class: "hint", role: "status" });
@@ -75,7 +75,7 @@ function make(users, done) {
     }
     dialog.close();
     done();
-    tell(told.token);
+    showOnce(told.token);
   };
   const dialog = openDialog(x.add, [
     h(
@@ -104,27 +104,27 @@ function make(users, done) {
  * Fills `root` with the tokens that one may see.
  * @param {HTMLElement} root
  * @param {{id: number, username: string}[]} users those that are known
+ * @param {(sentence: string) => void} tell what went wrong
  */
-export async function tokens(root, users) {
+export async function tokens(root, users, tell) {
   const x = S.tokens;
   /** @type {Token[]} */
   const all = (await get("/api/tokens/")).tokens;
-  const again = () => tokens(root, users).catch(() => {});
+  const again = () => tokens(root, users, tell).catch(() => {});
   const names = new Map(users.map((u) => [u.id, u.username]));
-  const wrong = trouble();
   /** @param {Token} token */
   const end = async (token) => {
     if ((await confirmed({ title: x.removeTitle(token.name), text: x.removeLong, act: S.remove })) === null) {
       return;
     }
-    if (await tried(null, wrong.tell, () => change("DELETE", `/api/tokens/${token.id}`))) {
+    if (await tried(null, tell, () => change("DELETE", `/api/tokens/${token.id}`))) {
       again();
     }
   };
   const rows = all.map((t) =>
     h(
       "tr",
-      {},
+      { "data-key": t.id },
       h("th", { scope: "row" }, t.name),
       h("td", {}, names.get(t.userId) ?? recorder.state?.user?.name ?? ""),
       h(
@@ -142,7 +142,8 @@ export async function tokens(root, users) {
       ),
     ),
   );
-  root.replaceChildren(
+  renew(
+    root,
     h(
       "div",
       { class: "page-head second" },
@@ -150,28 +151,25 @@ export async function tokens(root, users) {
       h("button", { type: "button", class: "plain", onclick: () => make(users, again) }, icon("plus"), x.add),
     ),
     h("p", { class: "hint" }, x.long),
-    wrong.element,
-  );
-  if (!rows.length) return;
-  root.append(
-    tableFrame(
-      x.title,
-      h(
-        "table",
-        {},
-        h("caption", { class: "spoken" }, x.title),
+    rows.length > 0 &&
+      tableFrame(
+        x.title,
         h(
-          "thead",
+          "table",
           {},
+          h("caption", { class: "spoken" }, x.title),
           h(
-            "tr",
+            "thead",
             {},
-            [x.name, S.users.user, S.users.may, S.users.lastUse].map((t) => h("th", { scope: "col" }, t)),
-            h("th", { scope: "col" }, h("span", { class: "spoken" }, S.remove)),
+            h(
+              "tr",
+              {},
+              [x.name, S.users.user, S.users.may, S.users.lastUse].map((t) => h("th", { scope: "col" }, t)),
+              h("th", { scope: "col" }, h("span", { class: "spoken" }, S.remove)),
+            ),
           ),
+          h("tbody", {}, rows),
         ),
-        h("tbody", {}, rows),
       ),
-    ),
   );
 }

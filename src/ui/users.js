@@ -1,7 +1,7 @@
 // Who may do what, who is signed in, and which programs have tokens. Everybody has the part about themselves.
 
 import { change, get } from "/ui/api.js";
-import { h, icon } from "/ui/dom.js";
+import { h, icon, renew } from "/ui/dom.js";
 import { stateWord, tableFrame } from "/ui/facts.js";
 import { check, confirmed, field, openDialog, tried, trouble } from "/ui/form.js";
 import { may, recorder, refresh, watch } from "/ui/state.js";
@@ -192,7 +192,7 @@ export function show(root) {
   const card = (user) =>
     h(
       "article",
-      { class: "card" },
+      { class: "card", "data-key": user.id },
       h(
         "div",
         { class: "card-head" },
@@ -250,7 +250,8 @@ export function show(root) {
     me.hidden = !user;
     if (!user) return;
     const mine = PERMISSIONS.filter((p) => may(p));
-    me.replaceChildren(
+    renew(
+      me,
       h("div", { class: "card-head" }, h("h2", {}, x.you(user.name)), may("administer") && stateWord(x.administrator, "good")),
       h("p", { class: "hint" }, x.youMay(mine.map((p) => x.permissions[p]).join(", ") || S.none)),
       h(
@@ -293,17 +294,15 @@ export function show(root) {
       const isSomebody = Boolean(recorder.state?.user?.session);
       const all = isSomebody ? (await get("/api/sessions/")).sessions : [];
       if (isEnded) return;
-      cards.replaceChildren(...told.map(card));
-      if (!told.length && !isSomebody) {
-        cards.replaceChildren(h("p", {}, x.mayNot));
-      }
+      renew(cards, ...told.map(card));
+      if (!told.length && !isSomebody) renew(cards, h("p", {}, x.mayNot));
       const names = new Map(told.map((/** @type {User} */ u) => [u.id, u.username]));
       const rows = all
         .filter((/** @type {any} */ s) => s.revokedTime90k === null)
         .map((/** @type {any} */ s) =>
           h(
             "tr",
-            {},
+            { "data-key": s.id },
             h("th", { scope: "row" }, names.get(s.userId) ?? recorder.state?.user?.name ?? ""),
             h("td", {}, s.clockUntrusted ? "" : dateTime(s.lastUseTime90k)),
             h("td", {}, s.address ?? ""),
@@ -325,7 +324,8 @@ export function show(root) {
             ),
           ),
         );
-      sessions.replaceChildren(
+      renew(
+        sessions,
         h(
           "table",
           {},
@@ -345,7 +345,7 @@ export function show(root) {
       );
       sessions.hidden = sessionsHead.hidden = rows.length === 0;
       programs.hidden = !isSomebody;
-      if (isSomebody) await tokens(programs, told);
+      if (isSomebody) await tokens(programs, told, wrong.tell);
     });
   let known = "";
   const unwatch = watch(() => {

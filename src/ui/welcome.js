@@ -4,7 +4,7 @@ import { change, get, streamPath, url } from "/ui/api.js";
 import { cameraForm } from "/ui/camera-form.js";
 import { found } from "/ui/found.js";
 import { plugged } from "/ui/disks.js";
-import { h, put, say } from "/ui/dom.js";
+import { h, put, renew, say } from "/ui/dom.js";
 import { facts, stateWord, tableFrame } from "/ui/facts.js";
 import { daysKept, withRates } from "/ui/forecast.js";
 import { check, field, tried, trouble } from "/ui/form.js";
@@ -100,7 +100,8 @@ function machine(root) {
   const unwatch = watch(() => {
     const { state } = recorder;
     if (!state) return;
-    clock.replaceChildren(
+    renew(
+      clock,
       h(
         "div",
         { class: "card-head" },
@@ -114,7 +115,8 @@ function machine(root) {
       h("p", { class: "hint" }, state.clockTrusted ? x.zoneLong : S.clockUntrusted),
     );
     const dirs = state.sampleDirs;
-    disks.replaceChildren(
+    renew(
+      disks,
       h(
         "div",
         { class: "card-head" },
@@ -172,6 +174,7 @@ function cameras(root) {
   root.append(h("p", {}, x.camerasLong), list, around, place, ways("machine", next));
   anew();
   let known = "";
+  const first = Math.round(performance.now());
   const unwatch = watch(() => {
     const all = recorder.state?.cameras ?? [];
     const key = JSON.stringify(all.map((c) => [c.uuid, c.shortName, c.streams.main?.recording]));
@@ -180,18 +183,21 @@ function cameras(root) {
     next.textContent = all.length ? x.next : x.without;
     next.className = all.length ? "button" : "plain";
     list.hidden = all.length === 0;
-    list.replaceChildren(
+    renew(
+      list,
       ...all.map((c) => {
         const kind = c.streams.sub ? "sub" : "main";
+        const isGood = c.streams.main?.recording ?? c.streams.sub?.recording;
         const image = h("img", {
           alt: "",
-          src: url(`${streamPath(c.uuid, kind)}/snapshot.jpg`, { width: 160, at: Math.round(performance.now()) }),
-          onerror: () => (image.hidden = true),
+          // Another one once it records: there may have been none before.
+          src: url(`${streamPath(c.uuid, kind)}/snapshot.jpg`, { width: 160, at: isGood ? first + 1 : first }),
+          onload: (/** @type {any} */ e) => (e.target.hidden = false),
+          onerror: (/** @type {any} */ e) => (e.target.hidden = true),
         });
-        const isGood = c.streams.main?.recording ?? c.streams.sub?.recording;
         return h(
           "li",
-          {},
+          { "data-key": c.uuid },
           image,
           h("span", { class: "part-name" }, c.shortName),
           stateWord(isGood ? S.cameras.recording : x.starting, isGood ? "good" : "calm"),
@@ -261,7 +267,8 @@ function keep(root) {
       });
     }
     table.hidden = rows.length === 0;
-    table.replaceChildren(
+    renew(
+      table,
       h(
         "table",
         {},

@@ -85,14 +85,43 @@ async function go(page, url) {
   await page.goto(url);
 }
 
-/** @param {Page} page @param {string} words */
-export const press = (page, words) =>
-  page.evaluate((words) => {
-    const all = /** @type {HTMLElement[]} */ ([...document.querySelectorAll("button, a")]);
-    const found = all.find((b) => (b.getAttribute("aria-label") ?? b.textContent?.trim()) === words);
-    if (!found) throw new Error(`no button: ${words}`);
-    found.click();
-  }, words);
+/**
+ * Presses a button or follows a link as a hand does: once it is seen, may be pressed, keeps its place, and nothing is
+ * above it. What nobody could press is waited for, not pressed.
+ * @param {Page} page
+ * @param {string | RegExp} words its name
+ * @param {string} [within] a selector of what it is in
+ */
+export async function press(page, words, within = "body") {
+  const isPattern = words instanceof RegExp;
+  const button = await until(`something to press: ${words}`, async () => {
+    const handle = await page.evaluateHandle(pressable, isPattern ? words.source : words, isPattern, within);
+    return /** @type {import("puppeteer-core").ElementHandle<Element> | null} */ (handle.asElement());
+  });
+  await button.click();
+}
+
+/** Runs in the page: what is named so and could be pressed now. @param {string} words @param {boolean} isPattern @param {string} within */
+async function pressable(words, isPattern, within) {
+  const isIt = (/** @type {Element} */ e) => {
+    const name = (e.getAttribute("aria-label") ?? e.textContent ?? "").trim();
+    return isPattern ? new RegExp(words).test(name) : name === words;
+  };
+  const button = [...document.querySelectorAll(`${within} :is(button, a)`)].find(
+    (e) => isIt(e) && e.checkVisibility() && !(/** @type {HTMLButtonElement} */ (e).disabled),
+  );
+  if (!button) return null;
+  button.scrollIntoView({ block: "nearest", behavior: "instant" });
+  const place = () => {
+    const { x, y, width, height } = button.getBoundingClientRect();
+    return { x: x + width / 2, y: y + height / 2 };
+  };
+  const before = place();
+  await new Promise((ok) => requestAnimationFrame(() => requestAnimationFrame(ok)));
+  const { x, y } = place();
+  const isStill = x === before.x && y === before.y;
+  return isStill && button.contains(document.elementFromPoint(x, y)) ? button : null;
+}
 
 /** @typedef {{name: string, whole?: boolean, open: (page: Page, recorder: import("./recorder.mjs").Recorder, client: Client) => Promise<void>}} View */
 
@@ -134,17 +163,7 @@ const timeline = (button) => async (/** @type {Page} */ page, /** @type {any} */
 /** A page with a dialog. @param {string} hash @param {string} selector @param {string | RegExp} words of its button */
 const dialog = (hash, selector, words) =>
   at(hash, selector, async (page) => {
-    const button = await until(`${words}`, () =>
-      page.evaluate(
-        (source) => {
-          const all = /** @type {HTMLElement[]} */ ([...document.querySelectorAll("main button")]);
-          const names = all.map((b) => b.getAttribute("aria-label") ?? b.textContent ?? "");
-          return names.find((n) => new RegExp(source).test(n)) ?? null;
-        },
-        words instanceof RegExp ? words.source : `^${words}$`,
-      ),
-    );
-    await press(page, button);
+    await press(page, words, "main");
     await page.waitForSelector("dialog[open]");
   });
 
