@@ -57,7 +57,8 @@ class Page {
     this.isEnded = false;
     this.before = performance.now();
     this.askedAt = -Infinity;
-    this.address = { written: "", at: 0 };
+    /** What of the page's state is in the address, since when, and the address as this page left it. */
+    this.address = { written: "", at: 0, hash: "" };
     /** @type {Map<string, Pane>} */
     this.panes = new Map();
     this.strips = new Strips(new Scale(now - FIRST_SPAN, now + FIRST_SPAN / 20), {
@@ -150,6 +151,7 @@ class Page {
 
   /** Takes the address in. @param {URLSearchParams} parameters */
   read(parameters) {
+    this.address.hash = location.hash;
     if (parameters.toString() === this.address.written && this.address.written !== "") {
       return true;
     }
@@ -170,6 +172,8 @@ class Page {
   write() {
     const now = performance.now();
     if (this.isScrubbing || now - this.address.at < ADDRESS_MS) return;
+    // Somebody is on the way elsewhere, and the event that tells of it comes next: that must not be overwritten.
+    if (location.hash !== this.address.hash) return;
     this.address.at = now;
     const parameters = new URLSearchParams();
     parameters.set("cameras", [...this.panes.keys()].join(","));
@@ -178,6 +182,7 @@ class Page {
     if (parameters.toString() === this.address.written) return;
     this.address.written = parameters.toString();
     history.replaceState(null, "", `#timeline?${this.address.written}`);
+    this.address.hash = location.hash;
   }
 
   cameras() {

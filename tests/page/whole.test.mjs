@@ -153,7 +153,7 @@ for (const name of /** @type {const} */ (["chrome", "firefox"])) {
     await t.test("live, less than a second behind", async () => {
       await page.waitForSelector(".tile");
       await playsLive(page, 2);
-      await page.evaluate(() => /** @type {HTMLElement} */ (document.querySelector(".tile-open")).click());
+      await press(page, "Enlarge driveway");
       await until(
         "the main stream of one",
         async () => (await page.evaluate(() => document.querySelector("video")?.videoWidth)) === 1280,
@@ -170,9 +170,13 @@ for (const name of /** @type {const} */ (["chrome", "firefox"])) {
       await page.evaluate((hash) => (location.hash = hash), `#timeline?cameras=${all}&t=${at}&span=60`);
       await page.waitForSelector(".pane:nth-child(2)");
       for (const i of [1, 2]) {
+        let off = NaN;
         await until(`the picture of the moment in the address, ${i}`, async () => {
           const shown = await clockOf(page, `.pane:nth-child(${i}) video:not(.leaf)`);
-          return shown && Math.abs(shown.shown - Date.parse(at)) < NEAR_MS;
+          off = shown ? shown.shown - Date.parse(at) : NaN;
+          return Math.abs(off) < NEAR_MS;
+        }).catch((e) => {
+          throw new Error(`${e.message}; it is ${off} ms off`);
         });
       }
       const strip = await (await page.$(".strips canvas"))?.boundingBox();
