@@ -108,6 +108,21 @@ const FIXED_WATCHED: [(u64, &str); 2] = [
     (7, "a file in a directory that was away was opened"),
     (172, "a disk that hung was asked for write after write"),
 ];
+const FIXED: [(u64, &str); 10] = [
+    (25944, "a late HEAD was refused with a body"),
+    (26439, "a late HEAD was refused with a body"),
+    (27798, "a late HEAD was refused with a body"),
+    (29150, "a late HEAD was refused with a body"),
+    (29951, "a late HEAD was refused with a body"),
+    (
+        25583,
+        "retention gave up, in one commit, what four lists had told of",
+    ),
+    (20526, "who took 8 KB/s was taken for one who had stopped"),
+    (22231, "who took 8 KB/s was taken for one who had stopped"),
+    (22875, "who took 8 KB/s was taken for one who had stopped"),
+    (26305, "who took 8 KB/s was taken for one who had stopped"),
+];
 
 #[test]
 fn seeds_that_failed_once_pass() {
@@ -115,7 +130,8 @@ fn seeds_that_failed_once_pass() {
         .map(|(seed, what)| (Scenario::of_old(seed), what))
         .into_iter()
         .chain(FIXED_UNWATCHED.map(|(seed, what)| (Scenario::unwatched(seed), what)))
-        .chain(FIXED_WATCHED.map(|(seed, what)| (Scenario::watched(seed), what)));
+        .chain(FIXED_WATCHED.map(|(seed, what)| (Scenario::watched(seed), what)))
+        .chain(FIXED.map(|(seed, what)| (Scenario::new(seed), what)));
     for (scenario, what) in all {
         if let Err(failure) = run_scenario(scenario, Tracing::Off) {
             panic!("again, {what}: {failure}");
@@ -757,6 +773,51 @@ fn answers_that_are_not_whole_are_caught() {
             _ => vec![action],
         },
     );
+    assert_eq!(rule.as_deref(), Some("cut-has-cause"));
+}
+
+/// A core that is not told of those who take what they are sent, but slowly.
+struct Deaf(Nvr);
+
+impl Core for Deaf {
+    fn handle(&mut self, now: Now, event: Event<'_>) {
+        if !matches!(event, Event::Sending { .. }) {
+            self.0.handle(now, event);
+        }
+    }
+
+    fn next_action(&mut self) -> Option<Action> {
+        self.0.next_action()
+    }
+
+    fn next_timeout(&self) -> Option<Monotonic> {
+        self.0.next_timeout()
+    }
+
+    fn allocate_conn(&mut self) -> ConnId {
+        self.0.allocate_conn()
+    }
+}
+
+impl Subject for Deaf {
+    fn held_bytes(&self, now: Now) -> u64 {
+        self.0.held_bytes(now)
+    }
+
+    fn set_descriptors(&mut self, limit: usize) {
+        self.0.set_descriptors(limit);
+    }
+}
+
+#[test]
+fn who_is_cut_for_being_slow_is_caught() {
+    let mut make = |config, seed| -> Box<dyn Subject> { Box::new(Deaf(Nvr::new(config, seed))) };
+    let rule = broken_rule(run(
+        Scenario::new(22231),
+        Tracing::Off,
+        &mut make,
+        |_| (),
+    ));
     assert_eq!(rule.as_deref(), Some("cut-has-cause"));
 }
 

@@ -411,12 +411,29 @@ impl Connection {
     }
 
     fn refuse(&mut self, now: Now, (status, sentence): Refusal) -> Step {
+        let head_only = self.is_asked_for_head();
         self.close();
         let response = Response::text(status, sentence);
         let framing = Framing::Length(response.body.len() as u64);
         let mut bytes = response.head.serialize(now, false, framing).into_bytes();
-        bytes.extend_from_slice(&response.body);
+        if !head_only {
+            bytes.extend_from_slice(&response.body);
+        }
         Step::Refuse(bytes)
+    }
+
+    /// Whether what has come of a request is HEAD: also what refuses it has no body then (RFC 9112 section
+    /// 6.3). Of a method that has not come whole, what there is decides.
+    fn is_asked_for_head(&self) -> bool {
+        const HEAD: &[u8] = b"HEAD ";
+        match &self.state {
+            State::Head { .. } => {
+                let n = self.input.len().min(HEAD.len());
+                self.input[..n] == HEAD[..n]
+            }
+            State::Body { head, .. } => head.request.method == Method::Head,
+            _ => false,
+        }
     }
 
     /// Looks at the input as far as that leads.

@@ -326,6 +326,7 @@ impl Nvr {
             }
             Event::Drained { conn } => self.http_event(now, Event::Drained { conn }),
             Event::Draining { conn } => self.http_event(now, Event::Draining { conn }),
+            Event::Sending { conn } => self.http_event(now, Event::Sending { conn }),
             Event::InputEnded { conn } => self.http_event(now, Event::InputEnded { conn }),
             Event::Closed { conn, reason } => {
                 let owner = self.out.owner(conn);

@@ -21,6 +21,9 @@ use std::time::Duration;
 /// [`Event::Draining`] is told when fewer bytes than these wait to be sent.
 pub const SEND_LOW_WATER_BYTES: u64 = 256 << 10;
 
+/// [`Event::Sending`] is told about so often.
+pub const SENDING_INTERVAL: Duration = Duration::from_secs(10);
+
 /// What a shell drives: one event in, then the actions out until there is none.
 ///
 /// [`super::Nvr`] is the daemon's; the reactor's own tests use small ones.
@@ -109,6 +112,9 @@ pub enum Event<'a> {
     /// now fewer do: what is to follow should be queued now, so that sending does not stop for it.
     /// Where all of it goes at once there is only [`Event::Drained`].
     Draining { conn: ConnId },
+    /// More waits to be sent on an accepted connection, and its peer has taken some of it lately: told about
+    /// every [`SENDING_INTERVAL`] while that is so, however little it was.
+    Sending { conn: ConnId },
     /// The peer of a connection that was accepted will send no more, and may still read what is sent to
     /// it: a client that shuts down its sending side behind its request (RFC 9112 section 9.6). Told
     /// once. The connection stays open until it is closed here or the peer is seen to be gone.

@@ -29,7 +29,9 @@ use crate::appliance::protocol::SOCKET;
 use crate::config::Config;
 use crate::db;
 use crate::decoder;
-use crate::nvr::port::{Action, Core, DbId, Event, LogRecord, ReactorStats, Severity};
+use crate::nvr::port::{
+    Action, Core, DbId, Event, LogRecord, ReactorStats, SENDING_INTERVAL, Severity,
+};
 use crate::time::Monotonic;
 use mio::{Events, Poll, Waker};
 use std::collections::VecDeque;
@@ -76,8 +78,8 @@ const MAX_DB_REQUESTS: usize = 16;
 /// Log lines of the reactor's own that wait to be told to the core; further ones are in the log only.
 const MAX_SAID: usize = 64;
 
-/// How often the core gets [`Event::Stats`].
-const STATS_INTERVAL: Duration = Duration::from_secs(10);
+/// How often the core gets [`Event::Stats`], and is told of who takes what it sends.
+const STATS_INTERVAL: Duration = SENDING_INTERVAL;
 
 /// What did not go at once is tried again after this.
 const RETRY_INTERVAL: Duration = Duration::from_millis(10);
@@ -689,6 +691,7 @@ impl<C: Core> EventLoop<C> {
         self.core
             .handle(self.clock.now(), Event::Stats(&self.stats));
         self.act();
+        self.sockets.tell_progress();
         self.stats.turns.longest_recent = Duration::ZERO;
         self.stats.turns_cpu.longest_recent = Duration::ZERO;
     }

@@ -136,6 +136,10 @@ impl<T> Slots<T> {
         value.as_mut().filter(|_| *generation == key.generation)
     }
 
+    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.slots.iter_mut().filter_map(|(_, value)| value.as_mut())
+    }
+
     pub(super) fn remove(&mut self, key: SlotKey) -> Option<T> {
         self.get(key)?;
         let (generation, value) = &mut self.slots[usize::from(key.index)];

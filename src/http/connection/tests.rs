@@ -442,6 +442,43 @@ fn each_wait_has_a_limit_that_a_trickle_does_not_move() {
     assert_eq!(c.handle_timeout(after(IDLE_LIMIT)), Step::Close);
 }
 
+/// A client that asks for the head alone takes what comes after it for the next answer.
+#[test]
+fn what_is_asked_with_head_is_refused_without_a_body() {
+    let refusal = |step: Step| match step {
+        Step::Refuse(bytes) => String::from_utf8(bytes).unwrap(),
+        other => panic!("{other:?}"),
+    };
+    let is_bare = |text: &str| {
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(!head.contains("Content-Length: 0"), "{text}");
+        body.is_empty()
+    };
+    let late = |beginning: &str| {
+        let mut c = Connection::new(NOW);
+        assert_eq!(c.receive(NOW, beginning.as_bytes()), Step::Wait);
+        refusal(c.handle_timeout(after(BODY_LIMIT)))
+    };
+    let body = "HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nh";
+    for beginning in ["H", "HEA", "HEAD /x HTTP/1", &format!("HEAD / {body}")] {
+        let text = late(beginning);
+        assert!(text.starts_with("HTTP/1.1 408 ") && is_bare(&text));
+    }
+    for beginning in ["G", "HEADS / HT", &format!("GET / {body}")] {
+        assert!(!is_bare(&late(beginning)), "{beginning}");
+    }
+    for wrong in ["/x HTTP/2.0\r\n\r\n", "/ HTTP/1.1\r\n\r\n", "/\n"] {
+        assert!(is_bare(&refusal(ask(format!("HEAD {wrong}")))), "{wrong}");
+        assert!(!is_bare(&refusal(ask(format!("GET {wrong}")))), "{wrong}");
+    }
+    let head = GET.replace("GET", "HEAD");
+    let mut c = asked(&head);
+    c.respond_whole(NOW, &hello());
+    c.sent(NOW);
+    assert_eq!(c.receive(NOW, b"HEAD /"), Step::Wait);
+    assert!(is_bare(&refusal(c.handle_timeout(after(HEAD_LIMIT)))));
+}
+
 #[test]
 fn a_response_ends_without_progress_and_may_be_slow_with_it() {
     let ok = ResponseHead::new(Status::Ok);

@@ -314,6 +314,11 @@ impl Nvr {
             }
             Event::Drained { conn } => self.drained(now, conn),
             Event::Draining { conn } => self.draining(now, conn),
+            Event::Sending { conn } => {
+                if let Some(client) = self.web.clients.get_mut(&conn) {
+                    client.connection.progress(now);
+                }
+            }
             Event::InputEnded { conn } => self.input_ended(now, conn),
             Event::Closed { conn, reason } => {
                 if let Err(super::port::SocketError::File(e)) = reason {
@@ -333,7 +338,7 @@ impl Nvr {
         match &mut client.doing {
             Doing::Watching(viewer) => viewer.drained(),
             Doing::Sending(body) => {
-                body.drained(now.monotonic);
+                body.drained();
                 let _ = client.connection.sent(now);
                 self.pump(now, conn);
             }
@@ -350,7 +355,7 @@ impl Nvr {
         };
         client.connection.progress(now);
         if let Doing::Sending(body) = &mut client.doing {
-            body.drained(now.monotonic);
+            body.drained();
             self.pump(now, conn);
         }
     }
@@ -694,11 +699,7 @@ impl Nvr {
             return;
         };
         if client.connection.wants_body() {
-            client.doing = Doing::Sending(Box::new(Body::new(
-                now.monotonic,
-                view.clone(),
-                plan.pieces,
-            )));
+            client.doing = Doing::Sending(Box::new(Body::new(view.clone(), plan.pieces)));
             self.pump(now, conn);
         }
         let next = self.web.clients.get(&conn).and_then(Client::next_timeout);

@@ -31,6 +31,7 @@ enum Heard {
     Datagram(ConnId, SocketAddr, Vec<u8>),
     Drained(ConnId),
     Draining(ConnId),
+    Sending(ConnId),
     InputEnded(ConnId),
     Closed(ConnId, Result<(), SocketError>),
     Interfaces(Vec<crate::nvr::port::Interface>),
@@ -88,6 +89,7 @@ impl Core for TestCore {
             Event::Datagram { conn, from, bytes } => Heard::Datagram(conn, from, bytes.to_vec()),
             Event::Drained { conn } => Heard::Drained(conn),
             Event::Draining { conn } => Heard::Draining(conn),
+            Event::Sending { conn } => Heard::Sending(conn),
             Event::InputEnded { conn } => {
                 if !self.answers_later {
                     self.actions.push_back(Action::Close { conn, flush: true });

@@ -632,6 +632,7 @@ impl Sockets {
         };
         let result = conn.write(key, now, budget, &mut self.desk);
         let cost = result.sent * weight;
+        conn.sent += result.sent as u64;
         self.bytes_sent += result.sent as u64;
         if let Err(reason) = result.end {
             self.remove(key, Some(Err(reason)));
@@ -663,6 +664,16 @@ impl Sockets {
             _ => {}
         }
         cost
+    }
+
+    /// Tells the core of accepted connections that are still being sent to, and whose peers take it.
+    pub(super) fn tell_progress(&mut self) {
+        for conn in self.conns.values_mut() {
+            let is_sending = conn.accepted && conn.phase == Phase::Open && conn.has_unsent();
+            if is_sending && conn.has_progressed() {
+                self.events.push_back(Event::Sending { conn: conn.id });
+            }
+        }
     }
 
     fn begin_lingering(&mut self, key: SlotKey, now: Monotonic) {

@@ -3,7 +3,7 @@
 use mio::net::TcpStream;
 use nix::sys::socket::{setsockopt, sockopt};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 /// A peer that vanished is asked after this many seconds of silence, then each
 /// [`KEEPALIVE_INTERVAL_SECS`], and given up after [`KEEPALIVE_PROBES`] without an answer.
@@ -39,5 +39,16 @@ pub(super) fn set_receive_low_water(stream: &TcpStream, bytes: libc::c_int) -> i
     match result {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Bytes that the kernel was given and the peer's has not acknowledged (tcp(7) and unix(7), `SIOCOUTQ`): 0
+/// where that cannot be told.
+pub(super) fn unacknowledged(fd: RawFd) -> u64 {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the kernel writes one `int`, which outlives the call; a descriptor that is not open is an error.
+    match unsafe { libc::ioctl(fd, libc::TIOCOUTQ, &raw mut bytes) } {
+        0 => u64::try_from(bytes).unwrap_or(0),
+        _ => 0,
     }
 }

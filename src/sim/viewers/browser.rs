@@ -7,7 +7,7 @@ use super::wish::{self, Ask, FileWish, Place, Wish};
 use crate::nvr::port::ConnId;
 use crate::sim::monitor::Broken;
 use crate::sim::random::Random;
-use crate::sim::witness::{FrameId, Witness};
+use crate::sim::witness::{FrameId, StreamKey, Witness};
 use crate::time::Monotonic;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -137,12 +137,13 @@ pub struct Browser {
     last_answer: bool,
     /// Streams that somebody is to watch, too, as an examiner has found out.
     pub to_watch: Vec<Place>,
-    /// How often an examiner was told that something of a list is no more.
-    missed: u32,
+    /// What an examiner was told to be no more, though it was in a list.
+    gone: Vec<(StreamKey, u64)>,
 }
 
-/// How often an examiner may find something gone that was in a list just before: retention goes on.
-const MOST_MISSED: u32 = 3;
+/// How much of one stream an examiner may find gone that was in a list just before: retention goes on, and
+/// one commit gives up recordings of many streams.
+const MOST_GONE: usize = 3;
 
 impl Browser {
     pub fn new(random: Random) -> Browser {
@@ -164,7 +165,7 @@ impl Browser {
             places: Vec::new(),
             last_answer: false,
             to_watch: Vec::new(),
-            missed: 0,
+            gone: Vec::new(),
         }
     }
 
@@ -334,6 +335,12 @@ impl Browser {
             }
             Wish::List(place) if status == 200 => {
                 let rows = wish::rows(answer).map_err(told)?;
+                let has = |id| rows.iter().any(|r| (r.first..=r.last).contains(id));
+                let gone = self.gone.iter().filter(|(s, _)| *s == place.stream);
+                if let Some((_, id)) = gone.into_iter().find(|(_, id)| has(id)) {
+                    let what = format!("{place:?}: {id} is listed, and was told to be no more");
+                    return Err(Broken::new("served-again", what));
+                }
                 self.choose(place, &rows, know.seen);
             }
             Wish::File(file) => self.look_at_file(file, &asked, answer, know)?,
@@ -377,11 +384,14 @@ impl Browser {
             if !self.examines {
                 return Ok(());
             }
-            self.missed += 1;
-            let list = self.places.iter().find(|p| p.stream == file.stream);
+            let stream = file.stream;
+            self.gone.extend(file.first().map(|id| (stream, id)));
+            let list = self.places.iter().find(|p| p.stream == stream);
             let list = list.cloned().map(Wish::List);
-            self.wishes.extend(list);
-            return match answer.status == 404 && self.missed <= MOST_MISSED {
+            let is_new = list.as_ref().is_none_or(|l| !self.wishes.contains(l));
+            self.wishes.extend(list.filter(|_| is_new));
+            let gone = self.gone.iter().filter(|(s, _)| *s == stream).count();
+            return match answer.status == 404 && gone <= MOST_GONE {
                 true => Ok(()),
                 false => fail("served-again", format!("answered by {}", answer.status)),
             };

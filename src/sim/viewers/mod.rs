@@ -13,7 +13,7 @@ pub mod seen;
 mod websocket;
 mod wish;
 
-use crate::nvr::port::{ConnId, FileId, SocketError};
+use crate::nvr::port::{ConnId, FileId, SENDING_INTERVAL, SocketError};
 use crate::sim::agenda::Agenda;
 use crate::sim::disk::Disks;
 use crate::sim::monitor::Broken;
@@ -51,6 +51,8 @@ enum Step {
     ToRecorder(ConnId),
     /// The shell gives the kernel more.
     Pump(ConnId),
+    /// The shell looks whether it takes anything.
+    Look(ConnId),
     /// It takes some of what the kernel has.
     Take(ConnId),
     /// The recorder hears that it will send no more.
@@ -80,6 +82,9 @@ pub enum Arrival {
         conn: ConnId,
     },
     Draining {
+        conn: ConnId,
+    },
+    Sending {
         conn: ConnId,
     },
     InputEnded {
@@ -115,6 +120,7 @@ struct Link {
     rested: bool,
     passing_due: bool,
     pump_due: bool,
+    look_due: bool,
     take_due: bool,
 }
 
@@ -260,6 +266,7 @@ impl Viewers {
             rested: false,
             passing_due: false,
             pump_due: false,
+            look_due: false,
             take_due: false,
         };
         self.links.insert(conn, link);
@@ -409,6 +416,7 @@ impl Viewers {
             Step::Act(viewer) => self.act(now, viewer, witness),
             Step::ToRecorder(conn) => self.pass(now, conn),
             Step::Pump(conn) => self.pump(now, conn, disks, witness),
+            Step::Look(conn) => self.look(now, conn),
             Step::Take(conn) => {
                 self.take(now, conn, disks, witness);
                 None
@@ -503,6 +511,9 @@ impl Viewers {
         link.pump_due = false;
         let progress = link.out.advance(now, disks, &mut self.random);
         let (arrived, peer, flushing) = (link.out.has_arrived(), link.peer, link.flushing);
+        if link.out.waits() && !std::mem::replace(&mut link.look_due, true) {
+            self.agenda.enter(now + SENDING_INTERVAL, Step::Look(conn));
+        }
         if arrived && peer == Peer::Left {
             let at = now + self.random.millis(1..=50);
             self.agenda.enter(at, Step::Reset(conn));
@@ -527,6 +538,17 @@ impl Viewers {
             _ => (),
         }
         None
+    }
+
+    /// The shell looks whether somebody takes what it is sent.
+    fn look(&mut self, now: Monotonic, conn: ConnId) -> Option<Arrival> {
+        let link = self.links.get_mut(&conn)?;
+        link.look_due = link.out.waits();
+        if link.look_due {
+            self.agenda.enter(now + SENDING_INTERVAL, Step::Look(conn));
+        }
+        let told = link.out.has_progressed() && link.look_due && !link.flushing;
+        told.then_some(Arrival::Sending { conn })
     }
 
     /// A viewer's machine takes some of what the kernel has.

@@ -34,6 +34,9 @@ pub struct Outgoing {
     warm_at: Option<Monotonic>,
     /// One window in so many hundred is not in memory.
     cold_percent: u64,
+    /// Bytes that the viewer's machine has taken, and how many they were at the last look.
+    taken: u64,
+    taken_before: u64,
     /// More waited than the core wants to hear of.
     above: bool,
     owes_drained: bool,
@@ -66,6 +69,8 @@ impl Outgoing {
             warm_to: 0,
             warm_at: None,
             cold_percent,
+            taken: 0,
+            taken_before: 0,
             above: false,
             owes_drained: false,
         }
@@ -99,6 +104,16 @@ impl Outgoing {
         self.queue.is_empty() && self.kernel.is_empty()
     }
 
+    /// Something waits that the kernel has not taken.
+    pub fn waits(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    /// Whether the viewer's machine has taken anything since the last call.
+    pub fn has_progressed(&mut self) -> bool {
+        std::mem::replace(&mut self.taken_before, self.taken) != self.taken
+    }
+
     /// Something is with the kernel.
     pub fn has_arrived(&self) -> bool {
         !self.kernel.is_empty()
@@ -107,6 +122,7 @@ impl Outgoing {
     /// What the viewer's machine takes at once.
     pub fn take(&mut self, most: usize) -> Vec<u8> {
         let n = most.min(self.kernel.len());
+        self.taken += n as u64;
         self.kernel.drain(..n).collect()
     }
 

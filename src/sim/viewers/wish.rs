@@ -147,6 +147,15 @@ impl Wish {
     }
 }
 
+impl FileWish {
+    /// The first recording that it names.
+    pub fn first(&self) -> Option<u64> {
+        let (_, ids) = self.url.split_once("?s=")?;
+        let digits = ids.split(|c: char| !c.is_ascii_digit()).next()?;
+        digits.parse().ok()
+    }
+}
+
 /// The streams that `/api/` tells of.
 pub fn places(answer: &Answer) -> Result<Vec<Place>, String> {
     let top: Value = serde_json::from_slice(&answer.body).map_err(|e| e.to_string())?;
@@ -261,6 +270,22 @@ mod tests {
         };
         let expected = ["/api/init/3.mp4", "/api/cameras/u/main/view.m4s?s=1@2"];
         assert_eq!(addresses(&place, &answer), expected);
+    }
+
+    #[test]
+    fn the_first_recording_of_a_file_is_known() {
+        let first = |url: &str| {
+            let file = FileWish {
+                stream: (0, StreamKind::Main),
+                url: url.to_owned(),
+                ask: Ask::Whole,
+                if_range: false,
+            };
+            file.first()
+        };
+        assert_eq!(first("/api/cameras/u/main/view.mp4?s=12@3"), Some(12));
+        assert_eq!(first("/api/cameras/u/main/view.m4s?s=7-9@3.0-1"), Some(7));
+        assert_eq!(first("/api/cameras/u/main/scrub.mp4?every90k=1"), None);
     }
 
     #[test]

@@ -468,6 +468,7 @@ impl<'a> World<'a> {
             }),
             Arrival::Drained { conn } => self.deliver(Event::Drained { conn }),
             Arrival::Draining { conn } => self.deliver(Event::Draining { conn }),
+            Arrival::Sending { conn } => self.deliver(Event::Sending { conn }),
             Arrival::InputEnded { conn } => self.deliver(Event::InputEnded { conn }),
             Arrival::Closed { conn, reason } => self.deliver(Event::Closed {
                 conn,

@@ -185,6 +185,40 @@ fn what_follows_is_asked_for_before_all_is_sent() {
 }
 
 #[test]
+fn who_takes_a_little_is_told_from_who_has_stopped() {
+    const LEN: usize = 24 << 20;
+    let (mut el, _dir) = with_file(&content(LEN));
+    let mut peer = TcpStream::connect(el.port()).unwrap();
+    el.until(|c| c.accepted().is_some());
+    let conn = el.core.accepted().unwrap();
+    send_file(&mut el, conn, 0..LEN as u64);
+    // Both kernels have all that they take.
+    settle(&mut el);
+    let looks = |el: &mut EventLoop<TestCore>| {
+        el.core.heard.clear();
+        el.sockets.tell_progress();
+        el.answers();
+        std::mem::take(&mut el.core.heard)
+    };
+    looks(&mut el);
+    assert_eq!(looks(&mut el), [], "it takes nothing");
+    // Our kernel has not asked for more.
+    let mut few = vec![0; 64 << 10];
+    let (mut taken, deadline) = (0, Instant::now() + PATIENCE);
+    while looks(&mut el) != [Heard::Sending(conn)] {
+        assert!(Instant::now() < deadline && taken < LEN, "nothing is told");
+        if taken < LEN / 2 {
+            peer.read_exact(&mut few).unwrap();
+            taken += few.len();
+        }
+    }
+    let reader = reader(peer, LEN - taken);
+    el.until(|c| c.heard(&Heard::Drained(conn)));
+    reader.join().unwrap();
+    assert_eq!(looks(&mut el), [], "nothing is left to be sent");
+}
+
+#[test]
 fn a_file_that_is_not_open_ends_the_connection_alone() {
     let (mut el, _dir) = with_file(b"abc");
     let _a = connected(&mut el, A);
