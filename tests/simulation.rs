@@ -812,12 +812,7 @@ impl Subject for Deaf {
 #[test]
 fn who_is_cut_for_being_slow_is_caught() {
     let mut make = |config, seed| -> Box<dyn Subject> { Box::new(Deaf(Nvr::new(config, seed))) };
-    let rule = broken_rule(run(
-        Scenario::new(22231),
-        Tracing::Off,
-        &mut make,
-        |_| (),
-    ));
+    let rule = broken_rule(run(Scenario::new(22875), Tracing::Off, &mut make, |_| ()));
     assert_eq!(rule.as_deref(), Some("cut-has-cause"));
 }
 
@@ -900,7 +895,7 @@ fn viewers_who_are_not_served_again_are_caught() {
 fn recording_that_waits_for_viewers_is_caught() {
     let scenario = Scenario {
         viewers: 6,
-        ..with_power_cut(1)
+        ..with_power_cut(2)
     };
     assert_eq!(run_tampered(scenario.clone(), |_, a| vec![a]), None);
     let rule = run_tampered(scenario, |t, action| {

@@ -137,7 +137,9 @@ impl<T> Slots<T> {
     }
 
     pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.slots.iter_mut().filter_map(|(_, value)| value.as_mut())
+        self.slots
+            .iter_mut()
+            .filter_map(|(_, value)| value.as_mut())
     }
 
     pub(super) fn remove(&mut self, key: SlotKey) -> Option<T> {

@@ -291,6 +291,9 @@ mod tests {
             assert_eq!(more, (Progress::Enough, 0));
             body.drained();
         }
-        assert_eq!(pump(&mut body, &mut web, &mut out), (Progress::Done, 1 << 20));
+        assert_eq!(
+            pump(&mut body, &mut web, &mut out),
+            (Progress::Done, 1 << 20)
+        );
     }
 }
