@@ -153,7 +153,7 @@ for (const name of /** @type {const} */ (["chrome", "firefox"])) {
     await t.test("live, less than a second behind", async () => {
       await page.waitForSelector(".tile");
       await playsLive(page, 2);
-      await press(page, "Enlarge driveway");
+      await press(page, /^driveway: enlarge/);
       await until(
         "the main stream of one",
         async () => (await page.evaluate(() => document.querySelector("video")?.videoWidth)) === 1280,
