@@ -4,7 +4,7 @@
 //! to be told. See `design/appliance.md`.
 
 use super::boot_file::{BootFile, MAX_FILE_BYTES};
-use super::places::{BOOT_FILE, RECORDER_ID};
+use super::places::{BOOT_FILE, FORGET, RECORDER_ID};
 use super::{Places, Settings, disks, setup};
 use crate::config::{self, Config, HttpConfig, Listen, Problem, TlsConfig};
 use nix::mount::MsFlags;
@@ -150,28 +150,36 @@ pub fn apply(places: &Places) -> Loaded {
     loaded
 }
 
-/// Forgets what was to be forgotten at this start, before anybody has it open. The disks that are known
-/// are emptied when they are mounted the next time, if that was asked for.
+/// Forgets what was to be forgotten at this start, before anybody has it open. Where recordings are to stay, the
+/// database does as well, and `appliance forget` empties it of the rest before the recorder starts. The disks that
+/// are known are emptied when they are mounted the next time, if that was asked for.
 fn reset(places: &Places) -> io::Result<()> {
     let note = match fs::read_to_string(places.reset()) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
         other => other?,
     };
     remove(&places.settings())?;
+    // Who the machine says that it is: it is made anew.
+    remove(&places.ssh_key())?;
+    remove_folder(&places.data().join("tls"))?;
     if note.trim() == "everything" {
         let mut known = disks::Known::load(places).unwrap_or_default();
         known.erase_all();
         known.save(places)?;
-        for folder in ["db", "tls"] {
-            match fs::remove_dir_all(places.data().join(folder)) {
-                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-                _ => {}
-            }
-        }
+        remove_folder(&places.db())?;
         remove(&places.data().join("emergency.img"))?;
+    } else if places.db().is_dir() {
+        write_durably(&places.db().join(FORGET), b"", 0o644)?;
     }
     // Last: what a power cut leaves undone is done at the next start.
     remove(&places.reset())
+}
+
+fn remove_folder(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
 }
 
 /// Writes the recorder's configuration; true if it is not what it was.

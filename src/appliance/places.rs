@@ -11,6 +11,9 @@ pub const BOOT_FILE: &str = "moonfire-nvr.toml";
 /// What is wrong with it is told beside it.
 pub const PROBLEMS_FILE: &str = "moonfire-nvr-problems.txt";
 
+/// In the database's folder: users and cameras are to be forgotten before the recorder opens it.
+pub const FORGET: &str = "forget";
+
 /// A label that says: this file system is for recordings.
 pub const SAMPLE_LABEL: &str = "MNVR-SAMPLE";
 
@@ -67,9 +70,24 @@ impl Places {
         self.run().join("problems.json")
     }
 
+    /// Is there while what runs is on trial: the initial RAM disk makes it.
+    pub fn trial_mark(&self) -> PathBuf {
+        self.at("/run/moonfire-trial")
+    }
+
     /// What lasts: on the card's data partition.
     pub fn data(&self) -> PathBuf {
         self.at("/data/moonfire-nvr")
+    }
+
+    /// The folder of the recorder's database.
+    pub fn db(&self) -> PathBuf {
+        self.data().join("db")
+    }
+
+    /// What SSH says that this machine is.
+    pub fn ssh_key(&self) -> PathBuf {
+        self.at("/data/ssh/host_key")
     }
 
     /// What was set from the page.

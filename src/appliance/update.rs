@@ -193,11 +193,15 @@ impl Card {
         switch().map_err(|e| failed(format!("the card: {e}")))
     }
 
-    /// Whether what runs is on trial, and what has to be recorded.
+    /// Whether what runs is on trial.
+    pub fn is_tried(&self) -> bool {
+        self.state()
+            .is_ok_and(|s| s.trial.is_some_and(|(slot, _)| slot == self.running))
+    }
+
+    /// The same, and what has to be recorded.
     pub fn trial(&self) -> Value {
-        let trying = self
-            .state()
-            .is_ok_and(|s| s.trial.is_some_and(|(slot, _)| slot == self.running));
+        let trying = self.is_tried();
         json!({ "trying": trying, "cameras": if trying { self.last().cameras } else { Vec::new() } })
     }
 
@@ -208,6 +212,8 @@ impl Card {
         let good = good.ok_or_else(|| conflict("nothing is on trial"))?;
         self.set(good)
             .map_err(|e| failed(format!("the card: {e}")))?;
+        // It is of this start only: one that cannot be removed is of no consequence at the next.
+        let _ = fs::remove_file(self.places.trial_mark());
         save_last(
             &self.places,
             &Last {

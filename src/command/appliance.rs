@@ -2,7 +2,9 @@
 
 mod apply;
 mod bundle;
+mod database;
 mod disk;
+mod give_up;
 
 use super::{Exit, Failure};
 use clap::Subcommand;
@@ -23,6 +25,8 @@ enum Command {
     Mount(disk::Mount),
     Unmount(disk::Unmount),
     Settle(disk::Settle),
+    Database(database::Prepare),
+    GiveUp(give_up::GiveUp),
     NewKey(bundle::NewKey),
     Bundle(bundle::Bundle),
     Slots(bundle::Slots),
@@ -51,6 +55,8 @@ pub fn run(args: Appliance) -> Result<Exit, Failure> {
         Command::Mount(args) => disk::mount(&args),
         Command::Unmount(args) => disk::unmount(&args),
         Command::Settle(args) => disk::settle(&args),
+        Command::Database(args) => database::run(&args),
+        Command::GiveUp(args) => give_up::run(&args),
         Command::NewKey(args) => bundle::new_key(&args),
         Command::Bundle(args) => bundle::make(&args),
         Command::Slots(args) => bundle::slots(&args),

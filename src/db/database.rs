@@ -229,6 +229,10 @@ impl Database {
                 tx.commit()?;
                 Ok(Reply::Done)
             }
+            Request::Reset => {
+                self.reset()?;
+                Ok(Reply::Done)
+            }
         }
     }
 
@@ -424,7 +428,7 @@ fn take_lock(db_dir: &Path) -> Result<Flock<File>, Error> {
 }
 
 /// Opens a file for writing, making it for its owner only if it isn't there.
-fn private_file(path: &Path) -> Result<File, Error> {
+pub(super) fn private_file(path: &Path) -> Result<File, Error> {
     OpenOptions::new()
         .write(true)
         .create(true)
@@ -434,7 +438,7 @@ fn private_file(path: &Path) -> Result<File, Error> {
         .map_err(|e| io_error(path, e))
 }
 
-fn io_error(path: &Path, error: io::Error) -> Error {
+pub(super) fn io_error(path: &Path, error: io::Error) -> Error {
     Error::Io {
         path: PathBuf::from(path),
         error,

@@ -12,9 +12,11 @@ mod flush;
 mod list;
 mod mend;
 mod query;
+mod reset;
 mod restamp;
 mod sessions;
 mod signals;
+mod suit;
 mod sums;
 mod upgrade;
 mod usage;
@@ -36,6 +38,7 @@ pub use signals::{
     NewSignal, Signal, SignalCamera, SignalChange, SignalError, SignalId, SignalReply,
     SignalRequest, SignalState, SignalType, SignalUpdate,
 };
+pub use suit::{Suited, drop_copies, suit};
 pub use upgrade::{Progress, VERSION, upgrade};
 pub use usage::{DirUsage, StreamUsage, Usage};
 pub use users::{Credentials, NewUser, UserError, UserPatch, UserReply, UserRequest};
@@ -118,6 +121,8 @@ pub enum Request {
         file: Vec<u8>,
         passphrase: Option<crate::config::Secret>,
     },
+    /// Forgets users, cameras and signals, and keeps what was recorded. [`Reply::Done`].
+    Reset,
     /// Devices on the network. Answered by [`Reply::Devices`].
     Devices(DeviceRequest),
     /// Sample directories that the configuration file does not name. Answered by [`Reply::Snapshot`].

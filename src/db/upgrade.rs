@@ -96,7 +96,11 @@ pub(super) fn state(connection: &Connection, db_dir: &Path) -> Result<State, Err
     state_for(connection, db_dir, VERSION)
 }
 
-fn state_for(connection: &Connection, db_dir: &Path, wanted: u32) -> Result<State, Error> {
+pub(super) fn state_for(
+    connection: &Connection,
+    db_dir: &Path,
+    wanted: u32,
+) -> Result<State, Error> {
     let found: u32 = connection.pragma_query_value(None, "user_version", |r| r.get(0))?;
     let application: u32 = connection.pragma_query_value(None, "application_id", |r| r.get(0))?;
     let tables: u32 =

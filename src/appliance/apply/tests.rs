@@ -109,3 +109,46 @@ fn nothing_stops_it() {
     let told = as_text(&apply(&places).problems);
     assert!(told.contains("moonfire-nvr.toml: cannot be read"), "{told}");
 }
+
+#[test]
+fn a_reset_forgets_before_anything_is_started() {
+    let (_temp, places) = card("[appliance]\nhostname = \"file\"\n");
+    let fill = |note: &str| {
+        let settings = Settings {
+            hostname: Some("page".parse().unwrap()),
+            ntp_server: Some(true),
+            ..Settings::default()
+        };
+        save_page_settings(&places, &settings).unwrap();
+        let mut known = disks::Known::default();
+        known.came("aaaaaaaa", &[]);
+        known.save(&places).unwrap();
+        for file in ["db/db", "tls/key.pem", "emergency.img", "../ssh/host_key"] {
+            let file = places.data().join(file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, "x").unwrap();
+        }
+        fs::write(places.reset(), note).unwrap();
+    };
+    let there = |file: &str| places.data().join(file).exists();
+    for (note, recordings) in [("settings\n", true), ("everything\n", false)] {
+        fill(note);
+        let loaded = apply(&places);
+        assert_eq!(loaded.problems, [], "{note}");
+        // What the boot file says holds on; what the page said does not.
+        assert_eq!(loaded.settings().hostname(), "file");
+        assert!(!places.at("/run/moonfire-nvr/ntp-server").exists());
+        for gone in ["settings.toml", "tls", "../ssh/host_key", "reset"] {
+            assert!(!there(gone), "{note}: {gone}");
+        }
+        for kept in ["db/db", "db/forget", "emergency.img"] {
+            assert_eq!(there(kept), recordings, "{note}: {kept}");
+        }
+        let known = disks::Known::load(&places).unwrap();
+        assert_eq!(known.is_to_be_erased("aaaaaaaa"), !recordings, "{note}");
+    }
+    // Once is enough.
+    fs::create_dir_all(places.db()).unwrap();
+    apply(&places);
+    assert!(places.db().exists() && !there("db/forget"));
+}

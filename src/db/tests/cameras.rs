@@ -278,3 +278,47 @@ fn it_is_forgotten_with_its_last_recording_and_not_before() {
     assert_ne!(again.camera, made.camera);
     assert!(again.snapshot.cameras[1].streams[0].id > id);
 }
+
+#[test]
+fn a_reset_keeps_what_was_recorded_and_nothing_that_people_have_set() {
+    use super::super::{NewUser, UserReply, UserRequest};
+    use crate::access::Permissions;
+    let mut db = memory(1).unwrap();
+    let open = start(&mut db, &["/a"], &[camera("driveway")]).open;
+    let made = make(&mut db, garden());
+    let id = made.snapshot.cameras[1].streams[0].id;
+    record(&mut db, open, id, 0..3);
+    let anna = NewUser {
+        name: "anna".to_owned(),
+        password_hash: Some(Secret("hash".to_owned())),
+        permissions: Permissions::all(),
+        ..NewUser::default()
+    };
+    let users = |db: &mut Database, request| match db.handle(Request::Users(request)) {
+        Ok(Reply::Users(reply)) => reply,
+        other => panic!("{other:?}"),
+    };
+    users(&mut db, UserRequest::CreateFirst(anna.clone()));
+    assert!(matches!(db.handle(Request::Reset), Ok(Reply::Done)));
+    let after = db.snapshot().unwrap();
+    for camera in &after.cameras {
+        let told = (camera.removed, &*camera.username, &*camera.password.0);
+        assert_eq!(told, (Some(Removed::Kept), "", ""), "{}", camera.name);
+    }
+    assert_eq!(after.cameras[1].streams[0].totals.recordings, 3);
+    // Whoever comes first is the administrator again.
+    let UserReply::AnyAdministrator(any) = users(&mut db, UserRequest::AnyAdministrator) else {
+        panic!()
+    };
+    assert!(!any);
+    users(&mut db, UserRequest::CreateFirst(anna));
+    // What the configuration file names is there again, and so is what is made by the same name.
+    let open = start(&mut db, &["/a"], &[camera("driveway")]);
+    assert_eq!(open.cameras[0].removed, None);
+    assert!(open.cameras[0].in_file && open.cameras[0].streams[0].record);
+    assert_eq!(open.cameras[1].removed, Some(Removed::Kept));
+    let back = make(&mut db, garden());
+    assert_eq!(back.camera, made.camera);
+    assert_eq!(back.snapshot.cameras[1].streams[0].id, id);
+    assert_eq!(back.snapshot.cameras[1].streams[0].totals.recordings, 3);
+}
