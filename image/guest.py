@@ -15,8 +15,8 @@ import socket
 import subprocess
 import time
 
-# How much slower than a quiet machine with two cores this one may be.
-PATIENCE = float(os.environ.get("PATIENCE", "1"))
+# All limits of waiting are for a quiet machine with two cores; how much slower this one may be.
+PATIENCE = float(os.environ.get("PATIENCE", "4"))
 BOOT_PARTITION = "@@1M"
 SMP = {"virt": "2", "raspi2b": "4"}
 
@@ -74,6 +74,8 @@ class Guest:
         self.process = None
         self.qmp = None
         self.starts = 0
+        # Which one was started last.
+        self.slot = None
         self.disks = {}
         self.rtc = None
         self.icount = None
@@ -99,6 +101,26 @@ class Guest:
         path.write_text(text)
         run("mcopy", "-o", "-i", self.boot_partition(), str(path), f"::{name}")
 
+    def boot_folder(self, name, into):
+        """Copies a folder of the boot partition into one of this machine."""
+        run("mcopy", "-s", "-n", "-i", self.boot_partition(), f"::{name}/*", str(into))
+
+    def root(self, slot, into):
+        """Copies the root of a slot, which is as long as its own head says (the kernel's squashfs_fs.h)."""
+        with open(self.card, "rb") as card:
+            table = card.read(512)
+            number = {"a": 1, "b": 2}[slot]
+            card.seek(512 * int.from_bytes(table[446 + 16 * number + 8:446 + 16 * number + 12], "little"))
+            head = card.read(96)
+            check(head[:4] == b"hsqs", f"slot {slot} has no root")
+            card.seek(-96, os.SEEK_CUR)
+            left = (int.from_bytes(head[40:48], "little") + 4095) // 4096 * 4096
+            with open(into, "wb") as root:
+                while left:
+                    piece = card.read(min(left, 1 << 20))
+                    root.write(piece)
+                    left -= len(piece)
+
     def has_boot(self, name):
         return subprocess.run(["mdir", "-b", "-i", self.boot_partition(), f"::{name}"], capture_output=True).returncode == 0
 
@@ -109,6 +131,7 @@ class Guest:
         match = re.fullmatch(r"os_prefix=(slot_[ab])/\n", self.read_boot("slot.txt"))
         check(match, "slot.txt is not as the firmware wants it")
         slot = match[1]
+        self.slot = slot[-1]
         names = ["vmlinuz", "initrd.img"] + (["bcm2836-rpi-2-b.dtb"] if self.board == "raspi2b" else [])
         for name in names:
             run("mcopy", "-o", "-n", "-i", self.boot_partition(), f"::{slot}/{name}", str(self.folder / name))
@@ -157,7 +180,13 @@ class Guest:
     def has_ended(self):
         return self.process is not None and self.process.poll() is not None
 
-    def await_restart(self, seconds):
+    def go_off(self, seconds=180):
+        """The board is asked to power off, and does."""
+        self.shell("systemctl poweroff", fail=False)
+        wait_for("the board to go off", seconds, self.has_ended)
+        self.process = None
+
+    def await_restart(self, seconds=300):
         """The board reboots; the firmware comes again."""
         wait_for("the board to start anew", seconds, self.has_ended)
         self.process = None
@@ -201,7 +230,11 @@ class Guest:
             if isinstance(body, pathlib.Path):
                 headers["Content-Length"] = str(body.stat().st_size)
                 body = open(body, "rb")
-            connection.request(method, path, body=body, headers=headers)
+            try:
+                connection.request(method, path, body=body, headers=headers)
+            except (BrokenPipeError, ConnectionResetError):
+                # What is refused is not read to its end; why stands in the answer.
+                pass
             answer = connection.getresponse()
             data = answer.read()
             if answer.status >= 400:
@@ -228,6 +261,7 @@ class Guest:
         wait_for("the page", seconds, up)
 
     def become_administrator(self):
+        """Makes the first user, which only works where there is none."""
         self.cookie = self.csrf = None
         self.post("/api/setup", {"username": "anna", "password": "correct horse"})
         self.csrf = self.get("/api/")["user"]["session"]["csrf"]
@@ -240,13 +274,16 @@ class Guest:
             run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", str(key))
         return (self.folder / "key.pub").read_text().strip()
 
-    def shell(self, command, fail=True):
-        """Runs a command in the board, as root; what it prints."""
-        done = subprocess.run(
-            ["ssh", "-i", str(self.folder / "key"), "-p", str(self.ssh_port), "-o", "StrictHostKeyChecking=no",
-             "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-o", "BatchMode=yes",
+    def ssh(self, command, key=None):
+        return subprocess.run(
+            ["ssh", "-F", "none", "-i", str(key or self.folder / "key"), "-o", "IdentitiesOnly=yes", "-p", str(self.ssh_port),
+             "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-o", "BatchMode=yes",
              "-o", f"ConnectTimeout={int(60 * PATIENCE)}", "root@127.0.0.1", command],
             capture_output=True, text=True, timeout=180 * PATIENCE)
+
+    def shell(self, command, fail=True):
+        """Runs a command in the board, as root; what it prints."""
+        done = self.ssh(command)
         if fail and done.returncode != 0:
             raise Failed(f"in the board, {command}: {done.stdout[-300:]}{done.stderr[-300:]}")
         return done.stdout
@@ -329,7 +366,8 @@ def decoded(path):
 
 
 def tools_missing():
-    names = ["qemu-system-arm", "zstd", "mcopy", "mtype", "mdir", "ssh", "ssh-keygen", "ffmpeg", "mke2fs", "rsyslogd"]
+    names = ["qemu-system-arm", "zstd", "mcopy", "mtype", "mdir", "ssh", "ssh-keygen", "ffmpeg", "mke2fs", "mkfs.vfat",
+             "rsyslogd", "unsquashfs", "mksquashfs", "fakeroot"]
     path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
     os.environ["PATH"] = path
     return [name for name in names if not shutil.which(name, path=path)]

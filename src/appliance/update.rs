@@ -544,15 +544,20 @@ fn remove_folder(path: &Path) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::appliance) mod tests {
     use super::*;
     use crate::appliance::bundle::tests::{bundle, key};
     use std::os::unix::fs::FileExt;
 
-    /// A card with one version on it.
     fn card() -> (tempfile::TempDir, Places) {
         let temp = tempfile::TempDir::new().unwrap();
         let places = Places::new(temp.path(), None);
+        make_card(&places);
+        (temp, places)
+    }
+
+    /// A card with one version on it.
+    pub fn make_card(places: &Places) {
         for folder in [
             "/proc",
             "/dev",
@@ -567,7 +572,7 @@ mod tests {
             "/dev/mmcblk0p1 /boot/firmware vfat ro 0 0\n",
         )
         .unwrap();
-        boot(&places, Slot::A);
+        boot(places, Slot::A);
         for name in ["mmcblk0", "mmcblk0p2", "mmcblk0p3"] {
             File::create(places.at("/dev").join(name))
                 .unwrap()
@@ -578,10 +583,10 @@ mod tests {
         fs::write(places.boot().join("slot.txt"), Slot::A.firmware_line()).unwrap();
         let public = base64::engine::general_purpose::STANDARD.encode(key(1).1);
         fs::write(places.at("/etc/moonfire-nvr/update.pub"), public).unwrap();
-        (temp, places)
     }
 
-    fn boot(places: &Places, slot: Slot) {
+    /// What the firmware tells of the slot that it has started.
+    pub fn boot(places: &Places, slot: Slot) {
         fs::write(
             places.at("/proc/cmdline"),
             format!("quiet moonfire.slot={slot} x=1\n"),
@@ -589,7 +594,7 @@ mod tests {
         .unwrap();
     }
 
-    fn update(version: &str) -> Vec<u8> {
+    pub fn update(version: &str) -> Vec<u8> {
         let root = vec![7u8; 300_000];
         bundle(
             version,
@@ -650,7 +655,10 @@ mod tests {
             Writer::begin(&places, 1).err().unwrap().kind,
             RefusalKind::Conflict
         );
+        fs::create_dir_all(places.at("/run")).unwrap();
+        fs::write(places.trial_mark(), "").unwrap();
         card.mark_good().unwrap();
+        assert!(!places.trial_mark().exists());
         assert_eq!(
             (card.last().state, card.state().unwrap().good),
             (LastState::Good, Slot::B)

@@ -53,6 +53,19 @@ impl System for Machine {
                 disk["children"] = json!([]);
                 Ok(Vec::new())
             }
+            // A stick's files are those of a folder.
+            "mount" if arguments[1] == "vfat" => {
+                for entry in fs::read_dir(self.folder.join("stick")).unwrap() {
+                    let from = entry.unwrap();
+                    fs::copy(from.path(), Path::new(arguments[5]).join(from.file_name())).unwrap();
+                }
+                Ok(Vec::new())
+            }
+            "umount" if arguments[0].contains("/stick-") => {
+                fs::remove_dir_all(arguments[0]).unwrap();
+                fs::create_dir(arguments[0]).unwrap();
+                Ok(Vec::new())
+            }
             "mount" => {
                 let mut disks = self.disks.lock().unwrap();
                 let disk = disks
@@ -92,6 +105,11 @@ struct Site {
 impl Site {
     /// A card, and a disk with something else on it. The steward answers until the test ends.
     fn new() -> Site {
+        Site::with_page(SocketAddr::from((Ipv4Addr::LOCALHOST, 9)))
+    }
+
+    /// The same, where the page is served at an address.
+    fn with_page(page: SocketAddr) -> Site {
         let temp = TempDir::new().unwrap();
         let places = Places::new(temp.path(), None);
         fs::create_dir_all(places.boot()).unwrap();
@@ -108,7 +126,7 @@ impl Site {
             ran: Mutex::new(Vec::new()),
         });
         let listener = UnixListener::bind(temp.path().join("socket")).unwrap();
-        let mut steward = Steward::new(places.clone(), machine.clone());
+        let mut steward = Steward::new(places.clone(), machine.clone()).with_page(page);
         let terms = Terms {
             uid: nix::unistd::getuid().as_raw(),
             idle: Some(Duration::from_secs(20)),
@@ -122,7 +140,19 @@ impl Site {
     }
 
     fn ask(&self, request: Request) -> Answer {
-        ask(&self.temp.path().join("socket"), &request, &[])
+        self.bring(request, &[])
+    }
+
+    fn bring(&self, request: Request, bytes: &[u8]) -> Answer {
+        ask(&self.temp.path().join("socket"), &request, bytes)
+    }
+
+    fn refuses(&self, request: Request) -> RefusalKind {
+        self.ask(request).unwrap_err().kind
+    }
+
+    fn last_ran(&self) -> String {
+        self.machine.ran.lock().unwrap().last().unwrap().clone()
     }
 
     /// Waits for a job, and gives how it ended.
@@ -417,4 +447,162 @@ fn without_a_disk_nothing_or_the_allowance_is_recorded_to() {
     site.format("sda", "WD Elements 575834").unwrap();
     assert_eq!(site.job()["state"], json!("done"));
     assert!(!site.sample_dirs()[0].starts_with("/media/nvr/emergency"));
+}
+
+/// Serves a page at a port of its own, and says where.
+fn page() -> SocketAddr {
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = [0; 1024];
+            let _ = stream.read(&mut request).unwrap();
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: 64\r\n\r\n{:64}", "page");
+            stream.write_all(head.as_bytes()).unwrap();
+        }
+    });
+    address
+}
+
+#[test]
+fn an_update_comes_in_pieces_is_tried_and_found_good_or_given_up() {
+    use crate::appliance::slots::Slot;
+    use crate::appliance::update::tests::{boot, make_card, update};
+    const REBOOT: &str = "systemctl --no-block reboot";
+    let site = Site::with_page(page());
+    make_card(&site.places);
+    let bundle = update("0.2.0");
+    let begin = |bytes: usize| {
+        let bytes = bytes as u64;
+        site.ask(Request::UpdateBegin { bytes }).unwrap();
+    };
+    let start = |cameras: &[&str]| Request::StartUpdate {
+        cameras: cameras.iter().map(|c| (*c).to_owned()).collect(),
+    };
+    // Nothing was begun, written or started yet.
+    for early in [
+        Request::UpdatePiece,
+        Request::UpdateEnd,
+        start(&[]),
+        Request::MarkGood,
+    ] {
+        assert_eq!(
+            site.refuses(early.clone()),
+            RefusalKind::Conflict,
+            "{early:?}"
+        );
+    }
+    // What is cut short is no update; nor is what comes after a piece that was refused.
+    begin(bundle.len());
+    site.bring(Request::UpdatePiece, &bundle[..100]).unwrap();
+    assert_eq!(site.refuses(Request::UpdateEnd), RefusalKind::Bad);
+    begin(bundle.len());
+    let refused = site.bring(Request::UpdatePiece, &[b'x'; 100]).unwrap_err();
+    assert_eq!(refused.kind, RefusalKind::Bad);
+    assert_eq!(site.refuses(Request::UpdateEnd), RefusalKind::Conflict);
+
+    begin(bundle.len());
+    for piece in bundle.chunks(100_000) {
+        site.bring(Request::UpdatePiece, piece).unwrap();
+    }
+    let told = site.ask(Request::UpdateEnd).unwrap();
+    assert_eq!(told, json!({ "version": "0.2.0" }));
+    let state = site.ask(Request::State).unwrap();
+    assert_eq!(state["update"]["state"], json!("written"));
+    assert_eq!(state["slots"]["trying"], Value::Null);
+    site.ask(start(&["driveway"])).unwrap();
+    assert_eq!(site.last_ran(), REBOOT);
+
+    boot(&site.places, Slot::B);
+    let trial = site.ask(Request::Trial).unwrap();
+    assert_eq!(trial, json!({ "trying": true, "cameras": ["driveway"] }));
+    // Nothing else is tried meanwhile.
+    let back = || Request::FallBack {
+        why: "it lacks a camera".to_owned(),
+    };
+    let bytes = 1;
+    assert_eq!(
+        site.refuses(Request::UpdateBegin { bytes }),
+        RefusalKind::Conflict
+    );
+    site.ask(back()).unwrap();
+    assert_eq!(site.last_ran(), REBOOT);
+    boot(&site.places, Slot::A);
+    let state = site.ask(Request::State).unwrap();
+    assert_eq!(state["slots"]["good"], json!("a"));
+    assert_eq!(
+        (&state["update"]["state"], &state["update"]["message"]),
+        (&json!("fellBack"), &json!("it lacks a camera"))
+    );
+
+    // The same from a stick.
+    fs::create_dir(site.temp.path().join("stick")).unwrap();
+    for name in ["moonfire-nvr-0.2.0-armv7.update", "letter.txt"] {
+        fs::write(site.temp.path().join("stick").join(name), &bundle).unwrap();
+    }
+    site.machine.disks.lock().unwrap().as_array_mut().unwrap().push(json!({
+        "name": "sdb", "type": "disk", "size": 1000, "children": [
+            {"name": "sdb1", "type": "part", "size": 1000, "fstype": "vfat", "uuid": "5A1C-33AA"}]}));
+    let state = site.ask(Request::State).unwrap();
+    let found = json!([{ "file": "sdb1/moonfire-nvr-0.2.0-armv7.update", "version": "0.2.0",
+        "sizeBytes": bundle.len() }]);
+    assert_eq!(state["updateFiles"], found);
+    for (file, state) in [
+        ("sdb1/letter.txt", "failed"),
+        ("sdb1/../sdb1/moonfire-nvr-0.2.0-armv7.update", "failed"),
+        ("mmcblk0p4/moonfire-nvr-0.2.0-armv7.update", "failed"),
+        ("sdb1/moonfire-nvr-0.2.0-armv7.update", "done"),
+    ] {
+        let file = file.to_owned();
+        site.ask(Request::Install { file: file.clone() }).unwrap();
+        assert_eq!(site.job()["state"], json!(state), "{file}");
+    }
+    site.ask(start(&[])).unwrap();
+    boot(&site.places, Slot::B);
+    site.ask(Request::MarkGood).unwrap();
+    let state = site.ask(Request::State).unwrap();
+    assert_eq!(state["slots"]["good"], json!("b"));
+    assert_eq!(state["update"]["state"], json!("good"));
+    // An administrator may want the version before all the same: it is tried as well.
+    site.ask(back()).unwrap();
+    boot(&site.places, Slot::A);
+    let trial = site.ask(Request::Trial).unwrap();
+    assert_eq!(trial, json!({ "trying": true, "cameras": [] }));
+}
+
+#[test]
+fn a_version_is_not_found_good_without_the_page_and_a_reset_wants_the_name() {
+    use crate::appliance::slots::Slot;
+    use crate::appliance::update::tests::{boot, make_card, update};
+    // Nobody serves there: it is let go of again.
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let nowhere = listener.local_addr().unwrap();
+    drop(listener);
+    let site = Site::with_page(nowhere);
+    make_card(&site.places);
+    let bundle = update("0.2.0");
+    let bytes = bundle.len() as u64;
+    site.ask(Request::UpdateBegin { bytes }).unwrap();
+    for piece in bundle.chunks(100_000) {
+        site.bring(Request::UpdatePiece, piece).unwrap();
+    }
+    site.ask(Request::UpdateEnd).unwrap();
+    let cameras = Vec::new();
+    site.ask(Request::StartUpdate { cameras }).unwrap();
+    boot(&site.places, Slot::B);
+    assert_eq!(site.refuses(Request::MarkGood), RefusalKind::Failed);
+    assert_eq!(site.ask(Request::Trial).unwrap()["trying"], json!(true));
+
+    let reset = |confirm: &str, recordings| Request::Reset {
+        confirm: confirm.to_owned(),
+        recordings,
+    };
+    assert_eq!(site.refuses(reset("barn", true)), RefusalKind::Conflict);
+    assert!(!site.places.reset().exists());
+    for (recordings, note) in [(false, "settings\n"), (true, "everything\n")] {
+        site.ask(reset("moonfire-nvr", recordings)).unwrap();
+        assert_eq!(fs::read_to_string(site.places.reset()).unwrap(), note);
+        assert_eq!(site.last_ran(), "systemctl --no-block reboot");
+    }
 }
