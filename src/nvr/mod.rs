@@ -279,6 +279,7 @@ impl Nvr {
         self.wake_at(wake);
         self.send_frames(now, id);
         self.hls_recorded(now, id);
+        self.recorded_early(now);
     }
 
     fn owner_stream(&self, conn: ConnId) -> Option<StreamId> {
@@ -424,6 +425,7 @@ impl Nvr {
         self.wake_at(wake);
         self.directory_outcome(now, pending.dir, outcome);
         self.hls_written(now, pending.dir);
+        self.recorded_early(now);
     }
 
     fn space_was_made(&mut self, now: Now, id: DirId) {

@@ -3,6 +3,7 @@
 
 mod clock;
 mod database;
+mod early;
 
 use super::port::{DiskError, DiskReply, DiskRequest, SocketError, Space};
 use super::*;
@@ -149,6 +150,7 @@ impl Board {
                 (DiskReply::Space(Space { free, total }), None)
             }
             DiskRequest::Write { data, .. } => (DiskReply::Done, Some(data)),
+            DiskRequest::Read { len, .. } => (DiskReply::Read(vec![0; len as usize]), None),
             _ => (DiskReply::Done, None),
         };
         let result = Ok(reply);

@@ -1,79 +1,19 @@
 //! What becomes of those who read what is given up, or lies on a disk that is lost or full.
 
+use super::Doing;
 use super::body::Body;
 use super::task::Came;
 use super::view::View;
-use super::{Asking, Doing, Stage};
 use crate::db;
-use crate::http::Request;
 use crate::nvr::Nvr;
 use crate::nvr::port::ConnId;
 use crate::recording::{DirId, RecordingId};
 use crate::time::{Monotonic, Now};
-use std::sync::Arc;
-use std::time::Duration;
 
 /// Why something cannot be read.
 pub const AWAY: &str = "its sample directory is away";
 
-/// How long a request waits for a disk that is looked at for the first time since the start. Recovery
-/// takes a second or two; a page that was open meanwhile should not see an error for that.
-const ATTACHING_LIMIT: Duration = Duration::from_secs(10);
-
-/// A virtual file to be sent once the directories that it lies in are attached.
-pub struct Attaching {
-    head: Vec<(&'static str, String)>,
-    view: Arc<View>,
-    /// Then it is refused if they are not.
-    pub until: Monotonic,
-}
-
-impl Attaching {
-    pub fn new(now: Now, head: Vec<(&'static str, String)>, view: Arc<View>) -> Attaching {
-        let until = now.monotonic + ATTACHING_LIMIT;
-        Attaching { head, view, until }
-    }
-}
-
 impl Nvr {
-    /// A directory was attached: what is in it can be read.
-    pub(in crate::nvr) fn directory_can_be_read(&mut self, now: Now, dir: DirId) {
-        self.web.files.dir_is_here(dir);
-        let waiting: Vec<ConnId> = self
-            .web
-            .clients
-            .iter()
-            .filter(|(_, c)| {
-                matches!(&c.doing, Doing::Asking(a) if matches!(a.stage, Stage::Attaching(_)))
-            })
-            .map(|(conn, _)| *conn)
-            .collect();
-        for conn in waiting {
-            self.look_into(now, conn);
-        }
-    }
-
-    /// Begins to send a virtual file, or waits if a directory was not looked at yet.
-    pub(super) fn send_file_when_attached(
-        &mut self,
-        now: Now,
-        conn: ConnId,
-        request: Request,
-        file: Box<Attaching>,
-    ) {
-        let mut dirs = (0..file.view.file.segments()).map(|i| file.view.file.source(i).dir);
-        let unknown = dirs.any(|dir| {
-            let dir = self.dirs.get(&dir).filter(|_| !self.web.files.has_dir(dir));
-            dir.is_some_and(|d| !d.is_settled())
-        });
-        if unknown && now.monotonic < file.until {
-            self.wake_at(Some(file.until));
-            let stage = Stage::Attaching(file);
-            return self.set_asking(conn, Asking { request, stage });
-        }
-        self.send_file(now, conn, &request, file.head, &file.view);
-    }
-
     /// Something of it is in a directory that cannot be used now: why, for people.
     pub(super) fn is_away(&self, view: &View) -> Option<String> {
         let file = &view.file;
@@ -102,6 +42,8 @@ impl Nvr {
         for conn in cut {
             self.fail_body(conn, AWAY);
         }
+        // It was looked at in vain: who waited for it need not wait longer.
+        self.look_into_early(now);
     }
 
     /// What was held for those who were being sent it may go.

@@ -17,6 +17,7 @@ mod changed;
 pub(super) mod client;
 mod days;
 mod disks;
+mod early;
 mod exchange;
 mod form;
 mod gaps;
@@ -49,10 +50,9 @@ mod users;
 mod view;
 
 use super::Nvr;
-use super::outbox::{Outbox, Purpose};
+use super::outbox::Outbox;
 use super::port::{
-    Action, ConnId, DbId, DiskError, DiskReply, DiskRequest, Event, FileId, HelperId, Severity,
-    StewardId,
+    Action, ConnId, DbId, DiskError, DiskReply, Event, FileId, HelperId, Severity, StewardId,
 };
 use crate::access::{Attempt, LoginAttempts, Principal, SignedIn, SignedInCache, Use};
 use crate::db::{self, SessionReply, Signal, SignalId, SignalType};
@@ -67,12 +67,12 @@ use calendar::Calendar;
 pub use calendar::Page as CalendarPage;
 pub use camera_test::{PICTURE_WIDTH, seen_without_picture};
 use changed::Changed;
-use given_up::AWAY;
+use early::Early;
 use indexes::Indexes;
 use live::Viewer;
 use picture::Thumbnails;
+use sample_files::SampleFiles;
 pub use sample_files::files_for_reading;
-use sample_files::{Found, SampleFiles};
 use signals::Signals;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -120,7 +120,7 @@ impl Asking {
             Stage::Working(Task::Hls(task)) => task.waits_until(),
             Stage::Working(Task::Log(task)) => task.waits_until(),
             Stage::Working(Task::Upload(task)) => task.waits_until(),
-            Stage::Attaching(file) => Some(file.until),
+            Stage::Early(early) => Some(early.until),
             _ => None,
         }
     }
@@ -136,8 +136,8 @@ enum Stage {
     Identifying,
     /// It may be asked.
     Working(Task),
-    /// The answer is known, and the recorder has just started: the disk is still being looked at.
-    Attaching(Box<given_up::Attaching>),
+    /// It has come too early: the recorder has just started.
+    Early(Box<Early>),
 }
 
 /// A connection.
@@ -382,7 +382,7 @@ impl Nvr {
             }
             if let Doing::Asking(asking) = &client.doing {
                 match asking.stage {
-                    Stage::Working(Task::Log(_)) | Stage::Attaching(_) => self.look_into(now, conn),
+                    Stage::Working(Task::Log(_)) | Stage::Early(_) => self.look_into(now, conn),
                     _ => self.respond(now, conn, hls::too_late()),
                 }
                 continue;
@@ -500,10 +500,11 @@ impl Nvr {
         };
         let Asking { request, stage } = *asking;
         let mut task = match stage {
-            Stage::Working(task) => task,
-            Stage::Attaching(file) => {
-                return self.send_file_when_attached(now, conn, request, file);
-            }
+            Stage::Working(task) => match self.unless_early(now, task) {
+                Ok(task) => task,
+                Err(early) => return self.wait_early(conn, request, early),
+            },
+            Stage::Early(early) => return self.go_on_early(now, conn, request, *early),
             Stage::Identifying => return self.set_asking(conn, Asking { request, stage }),
         };
         match self.need(now, &mut task) {
@@ -513,8 +514,7 @@ impl Nvr {
                 match self.finish(now, task) {
                     Answer::Whole(response) => self.respond(now, conn, response),
                     Answer::File { head, view } => {
-                        let file = given_up::Attaching::new(now, head, view);
-                        self.send_file_when_attached(now, conn, request, Box::new(file));
+                        self.go_on_early(now, conn, request, Early::file(now, head, view));
                     }
                     Answer::Live(stream) => self.begin_watching(now, conn, &request, stream),
                 }
@@ -546,21 +546,7 @@ impl Nvr {
                 self.web.helping.insert(id, conn);
                 self.web.trying.insert(id, attempt);
             }
-            Need::Sample { dir, id, range } => {
-                let file = match self.web.files.get(&mut self.out, dir, id, conn) {
-                    Found::Open(file) => file,
-                    Found::Opening => return,
-                    Found::Away => {
-                        return self.came(now, conn, Came::Sample(Err(AWAY.to_owned())));
-                    }
-                };
-                let request = DiskRequest::Read {
-                    file,
-                    offset: u64::from(range.start),
-                    len: range.end - range.start,
-                };
-                self.out.disk(dir, Purpose::ReadFor(conn), request);
-            }
+            Need::Sample(place) => self.read_sample(now, conn, place, None),
         }
     }
 
@@ -635,7 +621,7 @@ impl Nvr {
                 Err(response) => self.respond(now, conn, *response),
             },
             // It has asked for nothing.
-            (stage @ Stage::Attaching(_), _) => self.set_asking(conn, Asking { request, stage }),
+            (stage @ Stage::Early(_), _) => self.set_asking(conn, Asking { request, stage }),
             (Stage::Identifying, result) => {
                 let why = result.err().map_or_else(String::new, |e| format!(": {e}"));
                 let sentence = format!("the database does not answer{why}");

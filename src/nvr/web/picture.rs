@@ -1,6 +1,6 @@
 //! `snapshot.jpg`: one sync sample as a JPEG, of now or of any recorded time. The helper process makes it.
 
-use super::task::Need;
+use super::task::{Need, Place};
 use super::uncommitted::Uncommitted;
 use crate::db::{self, Reply, Which};
 use crate::decoder::{self, SNAPSHOT_QUALITY, THUMBNAIL_QUALITY};
@@ -92,6 +92,11 @@ impl Picture {
         self.uncommitted.is_none() && matches!(self.state, State::New)
     }
 
+    /// The stream whose newest picture is wanted, as long as there is none.
+    pub fn of_recorded(&self) -> Option<StreamId> {
+        (self.is_new() && self.wanted.at.is_none()).then_some(self.wanted.stream)
+    }
+
     /// `uncommitted` is what the database does not have at this moment.
     pub fn begin(&mut self, uncommitted: Vec<Uncommitted>) -> Result<(), Box<Response>> {
         let at = self.wanted.at;
@@ -121,11 +126,11 @@ impl Picture {
                 limit: db::MAX_SUMMARIES,
             }),
             State::Found(summary) => Need::Database(db::Request::Indexes(vec![summary.id])),
-            State::Placed { summary, range, .. } => Need::Sample {
+            State::Placed { summary, range, .. } => Need::Sample(Place {
                 dir: summary.dir,
                 id: summary.id,
                 range: range.clone(),
-            },
+            }),
             State::Read {
                 summary,
                 sample,

@@ -74,12 +74,7 @@ pub enum Need {
     Database(db::Request),
     /// The calendar, which is being made: the task is looked into again when it is.
     Calendar,
-    /// Bytes of a sample file.
-    Sample {
-        dir: DirId,
-        id: RecordingId,
-        range: Range<u32>,
-    },
+    Sample(Place),
     Helper(decoder::Request),
     /// A password verified, of an attempt that ends with the helper's answer, whoever still waits for it.
     Verify(decoder::Request, Attempt),
@@ -88,6 +83,13 @@ pub enum Need {
     Body,
     /// More of a stream, or of the log: the task is looked into again when there is more.
     Recorded,
+}
+
+/// Bytes of a sample file.
+pub struct Place {
+    pub dir: DirId,
+    pub id: RecordingId,
+    pub range: Range<u32>,
 }
 
 /// What came for a task, other than from the database.
@@ -559,6 +561,16 @@ impl Task {
 }
 
 impl Task {
+    /// The streams of which something has to be recorded before there is anything to tell; `None` if the
+    /// task is about what was recorded before, too.
+    pub fn of_recorded(&self) -> Option<Vec<StreamId>> {
+        match self {
+            Task::Hls(task) => task.of_recorded(),
+            Task::Picture(picture) => picture.of_recorded().map(|stream| vec![stream]),
+            _ => None,
+        }
+    }
+
     /// Takes in what came from elsewhere.
     pub fn came(&mut self, came: Came) -> Result<(), Refused> {
         match (self, came) {

@@ -57,6 +57,16 @@ impl Nvr {
         ended.chain(growing).find(|e| !known(e)).cloned()
     }
 
+    /// Whether anything that is not committed can be read of a stream.
+    pub(super) fn has_uncommitted(&self, stream: StreamId) -> bool {
+        let growing = self.streams.get(&stream).and_then(|s| {
+            let growing = s.recorder.growing()?;
+            let readable = self.dirs.get(&s.dir())?.readable_bytes(growing.file);
+            growing.writer.so_far(readable)
+        });
+        growing.is_some() || self.ended(stream).next().is_some()
+    }
+
     /// The stream's uncommitted recordings, in order.
     pub(super) fn uncommitted(&self, stream: StreamId) -> Vec<Uncommitted> {
         let Some(s) = self.streams.get(&stream) else {

@@ -127,6 +127,15 @@ impl Task {
         }
     }
 
+    /// The streams of which any has to be recorded before there is anything to tell; `None` for a span.
+    pub fn of_recorded(&self) -> Option<Vec<StreamId>> {
+        match self {
+            Task::Live(of) => Some(vec![of.stream]),
+            Task::Variants(variants) => variants.of_recorded(),
+            Task::Recorded(_) => None,
+        }
+    }
+
     /// Takes in what the database answered.
     pub fn take(&mut self, reply: Reply) -> Result<(), Refused> {
         match self {

@@ -70,6 +70,12 @@ impl Variants {
         self.span.is_none()
     }
 
+    /// All streams, if it is about what is being recorded and none was looked at yet.
+    pub fn of_recorded(&self) -> Option<Vec<StreamId>> {
+        let is_new = self.is_live() && self.found.is_empty();
+        is_new.then(|| self.streams.iter().map(|(_, id)| *id).collect())
+    }
+
     /// The next stream of which something is wanted.
     pub fn next_stream(&self) -> Option<StreamId> {
         self.streams.get(self.found.len()).map(|(_, id)| *id)
