@@ -100,9 +100,12 @@ pub(in crate::reactor) struct Done {
 }
 
 impl Job {
-    /// Whether there is an opcode for it; for [`Job::MakeResident`] that depends on the kernel.
+    /// Whether there is an opcode for it.
     pub(super) fn suits_uring(&self) -> bool {
-        !matches!(self, Job::Attach { .. } | Job::Space { .. })
+        !matches!(
+            self,
+            Job::Attach { .. } | Job::Space { .. } | Job::MakeResident { .. }
+        )
     }
 
     pub(super) fn into_buffer(self) -> Option<Vec<u8>> {

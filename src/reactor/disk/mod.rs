@@ -3,7 +3,7 @@
 //! [`uring`] is preferred: one system call a turn for whatever there is to do, and no thread of ours
 //! waits. Where the kernel has none of it, two threads do the same one after another. What is made
 //! of several steps ([`Job::Attach`]) or has no opcode ([`Job::Space`]) is done by the threads either
-//! way. Some threads more read what is to be sent, where the kernel cannot ([`Disk::make_resident`]).
+//! way. Some threads more bring what is to be sent into memory ([`Disk::make_resident`]).
 //!
 //! Owned by the event loop. What it promises beyond the port: operations on one file are done one
 //! at a time in the order in which they were asked for, so that they may be asked for ahead of
@@ -42,8 +42,8 @@ pub const MAX_READ_BYTES: u32 = 4 << 20;
 /// not hold up all of the others.
 const THREADS: usize = 2;
 
-/// Windows that are made resident at a time, over all disks: half of what the kernel's threads can
-/// do, so that recording always finds one.
+/// Windows that are made resident at a time, over all disks, by a thread each: they are not those that recording
+/// needs.
 pub(in crate::reactor) const MAX_COLD_READS: usize = 4;
 
 /// The same on one disk: the head of a slow one moves between recording and so many readers, and
@@ -144,8 +144,8 @@ pub(in crate::reactor) struct Disk {
     attach: AttachFn,
     uring: Option<Uring>,
     threads: DiskThreads,
-    /// Threads that make windows resident, if `uring` does not.
-    readers: Option<DiskThreads>,
+    /// Threads that make windows resident.
+    readers: DiskThreads,
     /// The directories of windows that are being made resident.
     cold_reads: Vec<DirId>,
     warmed: VecDeque<Warmed>,
@@ -180,15 +180,11 @@ impl Disk {
             let handlers = vec![|(tag, job): (Tag, Job)| (tag, job.run()); count];
             Workers::start(name, handlers, capacity, waker)
         };
-        let readers = match uring.as_ref().is_some_and(Uring::populates) {
-            true => None,
-            false => Some(threads("read", MAX_COLD_READS, MAX_COLD_READS)?),
-        };
         let disk = Disk {
             attach,
             uring,
             threads: threads("disk", THREADS, MAX_OPERATIONS)?,
-            readers,
+            readers: threads("read", MAX_COLD_READS, MAX_COLD_READS)?,
             cold_reads: Vec::new(),
             warmed: VecDeque::new(),
             dirs: HashMap::new(),
@@ -361,7 +357,7 @@ impl Disk {
 
     fn next_of_threads(&mut self, now: Monotonic) -> Option<(Tag, Done)> {
         let reply = self.threads.next_reply(now);
-        reply.or_else(|| self.readers.as_mut()?.next_reply(now))
+        reply.or_else(|| self.readers.next_reply(now))
     }
 
     /// Whether an answer is there that no wake-up will tell of.
@@ -490,9 +486,9 @@ impl Disk {
     fn begin(&mut self, now: Monotonic, tag: Tag, job: Job) {
         self.unanswered += 1;
         self.most_unanswered = self.most_unanswered.max(self.unanswered);
-        let threads = match (&mut self.uring, &mut self.readers) {
-            (_, Some(readers)) if matches!(job, Job::MakeResident { .. }) => readers,
-            (Some(uring), _) if job.suits_uring() => return uring.push(tag, job),
+        let threads = match &mut self.uring {
+            _ if matches!(job, Job::MakeResident { .. }) => &mut self.readers,
+            Some(uring) if job.suits_uring() => return uring.push(tag, job),
             _ => &mut self.threads,
         };
         // There is room for all that is let in, so this fails only if the threads are dead.

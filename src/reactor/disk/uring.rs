@@ -3,7 +3,6 @@
 
 use super::Tag;
 use super::job::{self, Done, Job, Outcome};
-use super::window::{self, Window};
 use crate::nvr::port::DiskError;
 use crate::reactor::tokens::Target;
 use io_uring::types::{Fd, FsyncFlags, SubmitArgs, Timespec};
@@ -14,7 +13,6 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
-use std::ops::Range;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, RawFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -66,12 +64,6 @@ enum Work {
     },
     /// The descriptor is the kernel's to close.
     Close(RawFd),
-    /// The map is gone before the file: it would keep it open.
-    MakeResident {
-        window: Window,
-        file: Arc<File>,
-        range: Range<u64>,
-    },
 }
 
 /// The ring and what is on its way through it.
@@ -86,7 +78,6 @@ pub(super) struct Uring {
     done: VecDeque<(Tag, Done)>,
     /// The kernel did not take all that is in the submission queue.
     unsubmitted: bool,
-    populates: bool,
     _eventfd: EventFd,
 }
 
@@ -130,14 +121,8 @@ impl Uring {
             again: VecDeque::new(),
             done: VecDeque::new(),
             unsubmitted: false,
-            populates: probe.is_supported(opcode::Madvise::CODE) && window::kernel_populates(),
             _eventfd: eventfd,
         })
-    }
-
-    /// Whether it takes [`Job::MakeResident`] (Linux 5.14).
-    pub(super) fn populates(&self) -> bool {
-        self.populates
     }
 
     /// Takes on an operation that [`Job::suits_uring`].
@@ -284,21 +269,6 @@ impl Work {
                     buffer: None,
                 }),
             },
-            Job::MakeResident { file, range } => match Window::new(&file, &range) {
-                Ok(window) => Ok(Work::MakeResident {
-                    window,
-                    file,
-                    range,
-                }),
-                Err(e) => Err(Done {
-                    result: Ok(Outcome::Resident {
-                        file,
-                        range,
-                        result: Err(e),
-                    }),
-                    buffer: None,
-                }),
-            },
             job => Ok(Work::Job(job)),
         }
     }
@@ -324,13 +294,6 @@ impl Flight {
             Work::Close(raw) => opcode::Close::new(Fd(*raw))
                 .build()
                 .flags(squeue::Flags::ASYNC),
-            // All of it is sent for before the first page is waited for. Both are always done by a
-            // thread of the kernel's.
-            Work::MakeResident { window, .. } => {
-                let advice = [libc::MADV_WILLNEED, libc::MADV_POPULATE_READ][progress.min(1)];
-                let (address, len) = (window.address().cast(), window.len());
-                opcode::Madvise::new(address, len as libc::off_t, advice).build()
-            }
             Work::Job(Job::Write { file, offset, data }) => {
                 let rest = &data[progress..];
                 opcode::Write::new(fd(file), rest.as_ptr(), rest.len() as u32)
@@ -368,11 +331,6 @@ impl Flight {
 
     /// Takes in a completion's result: a negative error number, or what the system call says.
     fn advance(&mut self, result: i32) -> Progress {
-        // Whatever came of sending for it, it has to be waited for.
-        if matches!(self.work, Work::MakeResident { .. }) && self.progress == 0 {
-            self.progress = 1;
-            return Progress::Again;
-        }
         let Ok(n) = u32::try_from(result) else {
             let retry = matches!(-result, libc::EINTR | libc::EAGAIN)
                 && !matches!(self.work, Work::Close(_))
@@ -417,23 +375,6 @@ impl Flight {
             (Work::Read { mut bytes, .. }, Ok(_)) => {
                 bytes.truncate(progress);
                 (Ok(Outcome::Read(bytes)), None)
-            }
-            (
-                Work::MakeResident {
-                    window,
-                    file,
-                    range,
-                },
-                result,
-            ) => {
-                drop(window);
-                let result = result.map(|_| ());
-                let outcome = Outcome::Resident {
-                    file,
-                    range,
-                    result,
-                };
-                (Ok(outcome), None)
             }
             (Work::Job(Job::Open { .. }), Ok(fd)) => {
                 // SAFETY: the kernel has just opened it for us, and nobody else knows of it.

@@ -1,10 +1,12 @@
 //! Parts of files that are to be sent: whether they are in memory, and how they get there.
 //!
-//! A window is mapped to ask the kernel about its pages and to have it read them; it is never read
-//! through the map. A file that shrinks can so cost an error and not the process (SIGBUS), whoever
-//! made it shrink.
+//! A window is mapped to ask the kernel about its pages, and for nothing else: it is never read through the map. A
+//! file that shrinks can so cost an error and not the process (SIGBUS), whoever made it shrink. Nor are its
+//! pages brought into memory by way of a map: whoever does that holds the lock on the process's memory map,
+//! and the loop, which maps windows to ask about them, would wait for it.
 
-use memmap2::{Advice, MmapOptions, MmapRaw};
+use memmap2::{MmapOptions, MmapRaw};
+use nix::sys::sendfile::sendfile64;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -12,20 +14,22 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::sync::OnceLock;
 
-/// Bytes of a file that are mapped and made resident at a time. With the bounds on how many are so
-/// at a time ([`super::MAX_COLD_READS`], and one on the loop) it is all that is ever mapped: it fits
-/// an address space of 32 bits many times over.
+/// Bytes of a file that are asked about and made resident at a time. One is mapped at a time, on the loop, which
+/// fits an address space of 32 bits many times over.
 pub(in crate::reactor) const WINDOW_BYTES: u64 = 1 << 20;
 
 /// The smallest page of any kernel. Larger ones make for fewer.
 const MIN_PAGE_BYTES: usize = 4096;
 
-/// Bytes that are read at a time where the kernel cannot populate a map (before Linux 5.14).
+/// Bytes that are waited for at a time. A disk may take no larger requests, and the kernel sends for one only.
+const STEP_BYTES: u64 = 128 << 10;
+
+/// Bytes that are read at a time where they cannot be gone through without reading them.
 const SCRATCH_BYTES: usize = 64 << 10;
 
 /// A mapped part of a file.
 #[derive(Debug)]
-pub(super) struct Window(MmapRaw);
+struct Window(MmapRaw);
 
 /// What [`read_resident`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,24 +111,61 @@ fn read_nowait(file: &File, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
     usize::try_from(n).map_err(|_| io::Error::last_os_error())
 }
 
-/// Whether this kernel can fill the pages of a map on demand (`MADV_POPULATE_READ`, Linux 5.14).
-pub(super) fn kernel_populates() -> bool {
-    let probe = MmapOptions::new().len(1).map_anon();
-    probe.is_ok_and(|map| map.advise(Advice::PopulateRead).is_ok())
-}
-
-/// Reads a range into memory, for as long as it takes. For threads.
+/// Brings a range into memory, for as long as it takes. For threads.
 pub(super) fn make_resident(file: &File, range: &Range<u64>) -> io::Result<()> {
     #[cfg(test)]
     faults::meet(file)?;
-    let window = Window::new(file, range)?;
-    // All of it is on its way before the first page is waited for.
-    let _ = window.0.advise(Advice::WillNeed);
-    match window.0.advise(Advice::PopulateRead) {
-        Err(e) if e.raw_os_error() == Some(libc::EINVAL) => read_through(file, range),
-        result => result,
+    // By itself the kernel would read ahead, beyond the window, and leave marks at which the loop's `sendfile`
+    // would set out to read ahead further.
+    advise(file, 0..0, libc::POSIX_FADV_RANDOM);
+    send_for(file, range.clone());
+    let mut at = range.start;
+    while at < range.end {
+        let next = (at + STEP_BYTES).min(range.end);
+        send_for(file, next..range.end);
+        go_through(file, at..next)?;
+        at = next;
+    }
+    Ok(())
+}
+
+/// Has all of a range on its way, or as much as a disk takes at a time, in as few requests as can be. What comes
+/// of it shows when it is waited for.
+fn send_for(file: &File, range: Range<u64>) {
+    if !range.is_empty() {
+        advise(file, range, libc::POSIX_FADV_WILLNEED);
     }
 }
+
+fn advise(file: &File, range: Range<u64>, advice: libc::c_int) {
+    let len = range.end - range.start;
+    if let (Ok(start), Ok(len)) = (i64::try_from(range.start), i64::try_from(len)) {
+        // SAFETY: the descriptor is open; no memory is involved.
+        unsafe { libc::posix_fadvise64(file.as_raw_fd(), start, len, advice) };
+    }
+}
+
+/// Waits for each page in turn, without copying any.
+fn go_through(file: &File, range: Range<u64>) -> io::Result<()> {
+    let Some(null) = NULL.get_or_init(|| File::options().write(true).open("/dev/null").ok()) else {
+        return read_through(file, &range);
+    };
+    let mut at = i64::try_from(range.start).map_err(|_| io::ErrorKind::InvalidInput)?;
+    while (at as u64) < range.end {
+        let left = (range.end - at as u64).min(STEP_BYTES) as usize;
+        match sendfile64(null, file, Some(&mut at), left) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) | Err(nix::Error::EINTR) => {}
+            // The file system knows only reading.
+            Err(nix::Error::EINVAL) => return read_through(file, &(at as u64..range.end)),
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Where bytes go that nobody wants to see.
+static NULL: OnceLock<Option<File>> = OnceLock::new();
 
 fn read_through(file: &File, range: &Range<u64>) -> io::Result<()> {
     let mut scratch = vec![0; SCRATCH_BYTES];
@@ -137,8 +178,7 @@ fn read_through(file: &File, range: &Range<u64>) -> io::Result<()> {
     Ok(())
 }
 
-/// What making `range` resident failed of, in words. The kernel calls all that it cannot bring
-/// `EFAULT`: what is beyond the file's end as well as what the disk cannot read.
+/// What making `range` resident failed of, in words.
 pub(super) fn why_not_resident(file: &File, range: &Range<u64>, error: &io::Error) -> String {
     match file.metadata() {
         Ok(m) if m.len() < range.end => format!(
@@ -146,16 +186,13 @@ pub(super) fn why_not_resident(file: &File, range: &Range<u64>, error: &io::Erro
             m.len(),
             range.end
         ),
-        _ if error.raw_os_error() == Some(libc::EFAULT) => {
-            io::Error::from_raw_os_error(libc::EIO).to_string()
-        }
         _ => error.to_string(),
     }
 }
 
 impl Window {
     /// Maps the pages that `range` is on.
-    pub(super) fn new(file: &File, range: &Range<u64>) -> io::Result<Window> {
+    fn new(file: &File, range: &Range<u64>) -> io::Result<Window> {
         let invalid = || io::Error::from(io::ErrorKind::InvalidInput);
         let start = range.start - range.start % page_bytes() as u64;
         let len = range.end.checked_sub(start).ok_or_else(invalid)?;
@@ -167,11 +204,11 @@ impl Window {
         map.map_raw_read_only(file).map(Window)
     }
 
-    pub(super) fn address(&self) -> *const u8 {
+    fn address(&self) -> *const u8 {
         self.0.as_ptr()
     }
 
-    pub(super) fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.0.len()
     }
 }
@@ -223,7 +260,7 @@ pub(in crate::reactor) mod faults {
         let fault = fault.map(|(_, fault)| fault.clone());
         drop(faults);
         match fault {
-            Some(Fault::Fails) => Err(io::Error::from_raw_os_error(libc::EFAULT)),
+            Some(Fault::Fails) => Err(io::Error::from_raw_os_error(libc::EIO)),
             Some(Fault::Waits(gate)) => {
                 drop(gate.read());
                 Ok(())
@@ -303,7 +340,7 @@ mod tests {
                 "it ends at byte 10, before the end of the range at 10000"
             );
         }
-        let error = io::Error::from_raw_os_error(libc::EFAULT);
+        let error = io::Error::from_raw_os_error(libc::EIO);
         let why = why_not_resident(&file, &(0..10), &error);
         assert!(why.contains("nput/output error"), "{why}");
     }

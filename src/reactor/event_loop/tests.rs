@@ -740,7 +740,8 @@ fn answers_that_take_long_are_spread_over_turns() {
         turns.push(el.core.heard.len() - before);
         assert!(turns.len() < 10, "{turns:?}");
     }
-    // One at the turn's beginning and one when all was sent.
+    // One at the turn's beginning and one when all was sent. On a busy machine something else may be due by then.
+    turns.retain(|heard| *heard > 0);
     assert_eq!(turns, [2, 2, 1]);
 }
 
