@@ -1,7 +1,7 @@
 //! The recorder, and nginx, as processes of their own on one core.
 
 use crate::client::Client;
-use crate::store;
+use crate::store::{Configured, free_port};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -18,15 +18,15 @@ pub struct Server {
 }
 
 impl Server {
-    pub fn recorder(config: &Path) -> Server {
+    pub fn recorder(config: &Configured) -> Server {
         let program = env!("CARGO_BIN_EXE_moonfire-nvr");
         let mut command = on_core(program);
-        command.args(["run", "--config"]).arg(config);
-        Server::start(store::PORT, &mut command)
+        command.args(["run", "--config"]).arg(&config.file);
+        Server::start(config.port, &mut command)
     }
 
     pub fn nginx(dir: &Path) -> Server {
-        let port = store::PORT + 1;
+        let port = free_port();
         let conf = format!(
             "daemon off; master_process off; worker_processes 1; pid {dir}/nginx.pid;\n\
              error_log /dev/null;\nevents {{ }}\n\

@@ -16,8 +16,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use uuid::Uuid;
 
-pub const PORT: u16 = 18_473;
-
 /// A month ago, as far as this board knows.
 const START: Wall90k = Wall90k::from_unix_secs(1_760_000_000);
 const MINUTE: Duration90k = Duration90k::from_secs(60);
@@ -128,12 +126,25 @@ impl Store {
     }
 }
 
+/// The configuration of a recorder, and the port that it will listen at.
+pub struct Configured {
+    pub file: PathBuf,
+    pub port: u16,
+}
+
+/// A port that is free now.
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    listener.local_addr().unwrap().port()
+}
+
 /// Writes the configuration, with so many cameras more, of which the source at an address sends video.
-pub fn configure(dir: &Path, cameras: usize, source: &str) -> PathBuf {
+pub fn configure(dir: &Path, cameras: usize, source: &str) -> Configured {
+    let port = free_port();
     let (db_dir, sample_dir) = (dir.join("db"), dir.join("sample"));
     let mut config = format!(
         "db_dir = {db_dir:?}\nsample_dirs = [{sample_dir:?}]\ntime_zone = \"UTC\"\n\
-         reserve = \"0 %\"\n[[http]]\nlisten = \"127.0.0.1:{PORT}\"\n\
+         reserve = \"0 %\"\n[[http]]\nlisten = \"127.0.0.1:{port}\"\n\
          allow_unauthenticated = [\"view_live\", \"view_recordings\"]\n\
          [[camera]]\nname = \"driveway\"\n[camera.main]\nurl = {NOBODY:?}\nrecord = false\n\
          [camera.sub]\nurl = {NOBODY:?}\nrecord = false\n"
@@ -143,9 +154,9 @@ pub fn configure(dir: &Path, cameras: usize, source: &str) -> PathBuf {
             "[[camera]]\nname = \"camera {n}\"\n[camera.main]\nurl = \"rtsp://{source}/{n}\"\n"
         );
     }
-    let path = dir.join("nvr.toml");
-    std::fs::write(&path, config).unwrap();
-    path
+    let file = dir.join("nvr.toml");
+    std::fs::write(&file, config).unwrap();
+    Configured { file, port }
 }
 
 /// The bytes of a sample file, on the disk: what is not there cannot leave the page cache.
