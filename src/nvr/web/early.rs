@@ -101,7 +101,7 @@ impl Nvr {
 
     /// Has a task wait if it is about what is being recorded, nothing is yet, and the recorder has just
     /// started; else gives it back.
-    pub(super) fn unless_early(&mut self, now: Now, task: Task) -> Result<Task, Early> {
+    pub(super) fn unless_early(&mut self, now: Now, task: Task) -> Result<Task, Box<Early>> {
         let (Some(until), Some(of)) = (self.is_early(now), task.of_recorded()) else {
             return Ok(task);
         };
@@ -115,7 +115,7 @@ impl Nvr {
             return Ok(task);
         }
         let wants = Wants::Recorded { task, of };
-        Err(Early { wants, until })
+        Err(Box::new(Early { wants, until }))
     }
 
     /// Goes on with a request that waits, or has it wait on.

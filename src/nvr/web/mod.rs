@@ -502,7 +502,7 @@ impl Nvr {
         let mut task = match stage {
             Stage::Working(task) => match self.unless_early(now, task) {
                 Ok(task) => task,
-                Err(early) => return self.wait_early(conn, request, early),
+                Err(early) => return self.wait_early(conn, request, *early),
             },
             Stage::Early(early) => return self.go_on_early(now, conn, request, *early),
             Stage::Identifying => return self.set_asking(conn, Asking { request, stage }),
