@@ -71,18 +71,20 @@ export function openExport(cameras, chosen, start, end) {
   }));
   const status = h("p", { class: "hint", role: "status" });
   const files = h("ul", { class: "export-list" });
-  const all = h("button", { type: "button", hidden: true }, icon("save"), x.all);
+  const all = h("button", { type: "button", disabled: true }, icon("save"), x.all);
   let turn = 0;
   let timer = 0;
 
   const work = async () => {
     const mine = ++turn;
-    files.replaceChildren();
-    all.hidden = true;
+    const nothing = (/** @type {string} */ sentence) => {
+      files.replaceChildren();
+      say(status, sentence);
+    };
     // To the tick where nobody changed it: the field knows whole seconds only.
     const a = from.value === inputValue(start) ? start : parse(from.value);
     const b = to.value === inputValue(end) ? end : parse(to.value);
-    if (a === null || b === null || a >= b) return say(status, x.wrong);
+    if (a === null || b === null || a >= b) return nothing(x.wrong);
     say(status, x.sizing);
     /** @type {File[]} */
     const found = [];
@@ -110,17 +112,21 @@ export function openExport(cameras, chosen, start, end) {
         }
       }
     } catch (e) {
-      return say(status, /** @type {Error} */ (e).message);
+      return mine === turn ? nothing(/** @type {Error} */ (e).message) : undefined;
     }
     files.replaceChildren(...items);
     say(status, found.length ? x.total(bytes(found.reduce((sum, f) => sum + f.size, 0)), found.length) : x.nothing);
-    all.hidden = found.length === 0;
+    all.disabled = found.length === 0;
     all.onclick = () => {
       found.forEach(download);
       dialog.close();
     };
   };
   const changed = () => {
+    // What was found for the choice before can no more be had.
+    turn += 1;
+    all.disabled = true;
+    say(status, x.sizing);
     clearTimeout(timer);
     timer = setTimeout(work, PAUSE_MS);
   };

@@ -9,6 +9,9 @@ import { now90k, recorder, streamOf } from "/ui/state.js";
 import { S } from "/ui/strings.js";
 import { clock, isoDate } from "/ui/time.js";
 
+/** How often the link to the picture follows, in milliseconds. */
+const LINK_MS = 500;
+
 /** @typedef {import("/ui/state.js").Camera} Camera */
 
 export class Pane {
@@ -50,6 +53,9 @@ export class Pane {
         button("full", S.timeline.full, () => this.fullScreen()),
       ),
     );
+    this.t = 0;
+    this.linked = NaN;
+    this.linkedAt = -Infinity;
     this.trouble = "";
     /** The other stream is played, because this browser cannot play the one that is wanted. */
     this.isFallback = false;
@@ -97,7 +103,6 @@ export class Pane {
   /** The picture of a time while a finger is on the strip. @param {number} t */
   leaf(t) {
     if (!this.video.paused) this.video.pause();
-    this.scrub.show(t);
     this.tell(t, false);
   }
 
@@ -108,15 +113,25 @@ export class Pane {
     const said = this.trouble || this.missing(t);
     say(this.word, said);
     this.word.hidden = said === "";
-    const name = `${this.camera.shortName} ${isoDate(t)} ${clock(t).replaceAll(":", ".")}.jpg`;
-    this.save.href = url(`${streamPath(this.camera.uuid, this.kind)}/snapshot.jpg`, { time90k: Math.round(t) });
-    this.save.download = name;
-    this.save.hidden = said !== "";
+    if (this.save.hidden !== (said !== "")) this.save.hidden = said !== "";
+    this.t = t;
+    // For who copies the link; with a click it is told to the tick.
+    if (performance.now() - this.linkedAt > LINK_MS) this.link();
+  }
+
+  /** Where the picture of the time that is shown is to be had. */
+  link() {
+    this.linkedAt = performance.now();
+    if (this.linked === this.t) return;
+    this.linked = this.t;
+    this.save.href = url(`${streamPath(this.camera.uuid, this.kind)}/snapshot.jpg`, { time90k: Math.round(this.t) });
+    this.save.download = `${this.camera.shortName} ${isoDate(this.t)} ${clock(this.t).replaceAll(":", ".")}.jpg`;
   }
 
   /** Saves the very frame that is shown, if one is; else the link leads to the key frame ahead of it. @param {Event} e */
   saveFrame(e) {
     const { video } = this;
+    this.link();
     if (this.scrub.isOn || video.readyState < 2 || !video.videoWidth) return;
     e.preventDefault();
     const canvas = h("canvas", { width: video.videoWidth, height: video.videoHeight });

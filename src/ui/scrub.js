@@ -2,7 +2,7 @@
 // until they have come.
 
 import { ask, streamPath, url } from "/ui/api.js";
-import { init, sourceType } from "/ui/player.js";
+import { sourceType } from "/ui/player.js";
 import { list } from "/ui/recorded.js";
 import { DAY, MINUTE, TICKS_PER_SECOND } from "/ui/time.js";
 
@@ -68,7 +68,7 @@ export class Scrub {
     try {
       await this.read(from, to);
     } catch {
-      // Single pictures do too: the format may change within the span, or nothing be there.
+      // Single pictures do too.
       this.isReady = false;
     }
     this.isLoading = false;
@@ -78,13 +78,10 @@ export class Scrub {
   async read(from, to) {
     const span = { startTime90k: from, endTime90k: to };
     const { rows, entries } = await list(this.uuid, this.kind, from, to, 60 * MINUTE);
-    const entry = rows[0]?.videoSampleEntryId;
+    if (!rows.length) return;
     const Source = sourceType();
-    if (entry === undefined || rows.some((r) => r.videoSampleEntryId !== entry)) {
-      return;
-    }
-    const type = `video/mp4; codecs="${entries[entry].codec}"`;
-    if (!Source?.isTypeSupported(type)) {
+    const types = rows.map((r) => `video/mp4; codecs="${entries[r.videoSampleEntryId].codec}"`);
+    if (!Source || types.some((type) => !Source.isTypeSupported(type))) {
       this.isBarred = true;
       return;
     }
@@ -96,15 +93,14 @@ export class Scrub {
     const source = new Source();
     this.video.src = URL.createObjectURL(source);
     await new Promise((ok) => source.addEventListener("sourceopen", ok, { once: true }));
-    const buffer = source.addSourceBuffer(type);
-    for (const part of [await init(entry), bytes]) {
-      const done = new Promise((ok, bad) => {
-        buffer.addEventListener("updateend", ok, { once: true });
-        buffer.addEventListener("error", bad, { once: true });
-      });
-      buffer.appendBuffer(part);
-      await done;
-    }
+    const buffer = source.addSourceBuffer(types[0]);
+    const done = new Promise((ok, bad) => {
+      buffer.addEventListener("updateend", ok, { once: true });
+      buffer.addEventListener("error", bad, { once: true });
+    });
+    // It says by itself which format its pictures are of, also where that changes.
+    buffer.appendBuffer(bytes);
+    await done;
     source.endOfStream();
     [this.start, this.end, this.isReady] = [from, to, true];
   }

@@ -54,6 +54,8 @@ export class Strips {
     this.fingers = new Map();
     this.isScrubbing = false;
     this.told = "";
+    /** What the canvas shows. */
+    this.drawn = "";
     const on = (/** @type {string} */ name, /** @type {(e: any) => void} */ act) => this.element.addEventListener(name, act);
     on("pointerdown", (e) => this.down(e));
     on("pointermove", (e) => this.move(e));
@@ -194,6 +196,17 @@ export class Strips {
     this.hand.scrub(this.scale.time(x, this.width));
   }
 
+  /** Draws if what is shown has moved by something that is seen: called with each frame of the display. */
+  follow() {
+    const { scale, width } = this;
+    const dots = window.devicePixelRatio || 1;
+    const at = (/** @type {number} */ t) => Math.round(scale.x(t, width) * dots);
+    const key = [scale.start, scale.end, width, dots, at(this.t), Math.min(at(now90k()), width * dots)].join();
+    if (key !== this.drawn) this.draw();
+    this.drawn = key;
+    this.tell();
+  }
+
   draw() {
     const { canvas, scale, width } = this;
     const height = RULER + Math.max(1, this.rows.length) * ROW + 4;
@@ -237,7 +250,6 @@ export class Strips {
     c.lineTo(x + 6, 0);
     c.lineTo(x, 8);
     c.fill();
-    this.tell();
   }
 
   /** @param {CanvasRenderingContext2D} c @param {(name: string) => string} colour @param {Row} row @param {number} y */

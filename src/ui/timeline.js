@@ -55,6 +55,8 @@ class Page {
     this.isPlaying = false;
     this.isScrubbing = false;
     this.isEnded = false;
+    /** Which time is told in words. */
+    this.told = { t: NaN, length: 0 };
     this.before = performance.now();
     this.askedAt = -Infinity;
     /** What of the page's state is in the address, since when, and the address as this page left it. */
@@ -271,7 +273,7 @@ class Page {
     const { start, end } = this.strips.scale;
     for (const pane of this.panes.values()) {
       pane.scrub.load(start, Math.min(end, now90k()));
-      pane.leaf(t);
+      pane.scrub.show(t);
     }
   }
 
@@ -369,8 +371,9 @@ class Page {
       this.advance(passed, panes);
     }
     if (this.wantsFirst) this.findFirst(panes);
-    if (!this.isScrubbing) {
-      for (const pane of panes) pane.show(this.t, this.rate, this.isPlaying);
+    for (const pane of panes) {
+      if (this.isScrubbing) pane.leaf(this.t);
+      else pane.show(this.t, this.rate, this.isPlaying);
     }
     if (at - this.askedAt > ASK_MS) {
       this.askedAt = at;
@@ -381,7 +384,9 @@ class Page {
     }
     this.strips.atEdge();
     this.strips.t = this.t;
-    this.strips.draw();
+    this.strips.follow();
+    if (this.t === this.told.t && this.strips.scale.length === this.told.length) return this.write();
+    this.told = { t: this.t, length: this.strips.scale.length };
     say(this.clock, clock(this.t, this.strips.scale.length < 2 * MINUTE));
     say(this.date, longDate(this.t));
     this.write();

@@ -94,11 +94,16 @@ async function go(page, url) {
  */
 export async function press(page, words, within = "body") {
   const isPattern = words instanceof RegExp;
-  const button = await until(`something to press: ${words}`, async () => {
+  await until(`something to press: ${words}`, async () => {
     const handle = await page.evaluateHandle(pressable, isPattern ? words.source : words, isPattern, within);
-    return /** @type {import("puppeteer-core").ElementHandle<Element> | null} */ (handle.asElement());
+    const button = /** @type {import("puppeteer-core").ElementHandle<Element> | null} */ (handle.asElement());
+    // It may be gone or hidden by now; then nothing was pressed.
+    const missed = (/** @type {Error} */ e) => {
+      if (/not clickable|detached|not an Element/.test(e.message)) return false;
+      throw e;
+    };
+    return button?.click().then(() => true, missed);
   });
-  await button.click();
 }
 
 /** Runs in the page: what is named so and could be pressed now. @param {string} words @param {boolean} isPattern @param {string} within */

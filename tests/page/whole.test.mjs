@@ -31,11 +31,15 @@ const textOf = (page, selector) =>
   page.evaluate((selector) => [...document.querySelectorAll(selector)].map((e) => e.textContent).join(" "), selector);
 
 /** @param {Page} page @param {string} selector @param {string | RegExp} words */
-const says = (page, selector, words) =>
-  until(`${selector} to say ${words}`, async () => {
-    const text = await textOf(page, selector);
+async function says(page, selector, words) {
+  let text = "";
+  await until(`${selector} to say ${words}`, async () => {
+    text = await textOf(page, selector);
     return typeof words === "string" ? text.includes(words) : words.test(text);
+  }).catch((e) => {
+    throw new Error(`${e.message}; it says: ${text.slice(0, 300)}`);
   });
+}
 
 /** @param {Page} page */
 const momentOf = (page) => page.evaluate(() => Date.parse(new URLSearchParams(location.hash.split("?")[1]).get("t") ?? ""));
@@ -218,7 +222,7 @@ for (const name of /** @type {const} */ (["chrome", "firefox"])) {
       }
       await page.keyboard.press("e");
       await says(page, "dialog [role=status]", "1 file");
-      await page.evaluate(() => /** @type {HTMLElement} */ (document.querySelector("dialog .check:last-of-type input")).click());
+      await page.click("dialog > .check input");
       await says(page, "dialog [role=status]", "1 file");
       await press(page, "Download");
       await says(page, ".download", "Saved");
