@@ -11,6 +11,7 @@ use moonfire_nvr::nvr::Nvr;
 use moonfire_nvr::nvr::port::{Action, ConnId, Core, DiskRequest, Event, FileId, LogRecord, OpId};
 use moonfire_nvr::recording::StreamId;
 use moonfire_nvr::sim::clock::BootClock;
+use moonfire_nvr::sim::disk::Presence;
 use moonfire_nvr::sim::scenario::{BoardEnd, Change, Incident, PASSWORD, Scenario};
 use moonfire_nvr::sim::world::{Failure, Report, Subject, Tracing, World, run, run_and_inspect};
 use moonfire_nvr::simulated_camera::misbehave::{Fault, Kind};
@@ -108,7 +109,7 @@ const FIXED_WATCHED: [(u64, &str); 2] = [
     (7, "a file in a directory that was away was opened"),
     (172, "a disk that hung was asked for write after write"),
 ];
-const FIXED: [(u64, &str); 10] = [
+const FIXED: [(u64, &str); 24] = [
     (25944, "a late HEAD was refused with a body"),
     (26439, "a late HEAD was refused with a body"),
     (27798, "a late HEAD was refused with a body"),
@@ -122,6 +123,20 @@ const FIXED: [(u64, &str); 10] = [
     (22231, "who took 8 KB/s was taken for one who had stopped"),
     (22875, "who took 8 KB/s was taken for one who had stopped"),
     (26305, "who took 8 KB/s was taken for one who had stopped"),
+    (25155, "what an old disk had was left out as too late"),
+    (26569, "a file stayed on a disk that a stream had left"),
+    (28000, "a file stayed on a disk that a stream had left"),
+    (28860, "a file stayed on a disk that a stream had left"),
+    (21341, "the chain broke where a disk came back"),
+    (21545, "the chain broke where two journals tell of a stream"),
+    (23598, "the chain broke where a disk came back"),
+    (25697, "the chain broke where two journals tell of a stream"),
+    (27761, "the chain broke where two journals tell of a stream"),
+    (27961, "the chain broke where two journals tell of a stream"),
+    (28195, "the chain broke where two journals tell of a stream"),
+    (25904, "a full disk could not give up its oldest"),
+    (23166, "a disk that had been slow was to be waited for"),
+    (20519, "a disk that hangs was asked for more and more"),
 ];
 
 #[test]
@@ -962,4 +977,72 @@ fn a_camera_taken_out_and_a_stream_moved_lose_nothing() {
         }
     }
     panic!("no world with two disks");
+}
+
+/// A stream's disk is lost, or all is, while the stream moves to another: in these orders, at these seconds.
+#[test]
+fn what_is_on_a_disk_that_a_stream_left_comes_back() {
+    let (kind, mut worlds) = (StreamKind::Main, 0);
+    for seed in 0..60 {
+        let quiet = Scenario::quiet(seed, Duration::from_secs(420));
+        if quiet.disks.len() < 2 {
+            continue;
+        }
+        worlds += 1;
+        let old = quiet.cameras[0].main.disk;
+        let away = |secs, shows| Incident::DiskAway {
+            disk: old,
+            shows,
+            time: Duration::from_secs(secs),
+        };
+        let cut = |secs| Incident::Board {
+            end: BoardEnd::PowerCut,
+            time: Duration::from_secs(secs),
+            clock: BootClock::Right,
+        };
+        let to = |disk| {
+            let camera = 0;
+            Incident::Configure(Change::Move { camera, kind, disk })
+        };
+        let orders = [
+            // It is lost, and comes back while the stream is recorded elsewhere; or after a power cut.
+            vec![(80, away(60, Presence::Missing)), (83, to(1 - old))],
+            vec![
+                (80, away(100, Presence::EmptyFolder)),
+                (83, to(1 - old)),
+                (120, cut(10)),
+            ],
+            // Two journals tell of the stream, and one of them comes late.
+            vec![(80, to(1 - old)), (100, cut(20))],
+            vec![
+                (80, to(1 - old)),
+                (100, cut(20)),
+                (110, away(80, Presence::Stranger)),
+            ],
+            // It moves while all is off, and there and back.
+            vec![
+                (90, cut(20)),
+                (95, away(60, Presence::Missing)),
+                (100, to(1 - old)),
+            ],
+            vec![
+                (80, away(100, Presence::Missing)),
+                (83, to(1 - old)),
+                (130, to(old)),
+            ],
+        ];
+        for (n, order) in orders.into_iter().enumerate() {
+            let mut scenario = quiet.clone();
+            scenario.healed = Monotonic(200_000_000_000);
+            let at = |(secs, i)| (Monotonic(0) + Duration::from_secs(secs), i);
+            scenario.incidents = order.into_iter().map(at).collect();
+            if let Err(failure) = run_scenario(scenario, Tracing::Tail) {
+                panic!("order {n}: {failure}");
+            }
+        }
+        if worlds == 8 {
+            return;
+        }
+    }
+    panic!("few worlds with two disks");
 }

@@ -224,7 +224,7 @@ fn uncommitted(before: &Snapshot, stream: &Stream, span: &Range<Wall90k>) -> Fou
         stream.id,
         Committed {
             next_sequence: stream.next_sequence,
-            chain_hash: stream.last_chain_hash,
+            holes: stream.holes.clone(),
         },
     )]);
     let mut found = Found {

@@ -6,6 +6,7 @@
 
 use super::configure::{began, least_used_dir, snapshot};
 use super::database::new_uuid;
+use super::holes;
 use super::{Database, Error, Removed, Snapshot, StreamKind};
 use crate::config::{self, CameraUrl, Secret, Transport};
 use crate::recording::DirId;
@@ -378,6 +379,9 @@ fn put_stream(
             tx.last_insert_rowid()
         }
     };
+    if let Some(dir) = patch.dir {
+        holes::stream_goes_to(tx, id, dir)?;
+    }
     tx.execute(
         "update stream set url = coalesce(?2, url), transport = coalesce(?3, transport),
            record = coalesce(?4, record), dir_id = coalesce(?5, dir_id),

@@ -1,7 +1,7 @@
 //! Bringing the configuration's cameras and directories in, and telling the daemon what is there.
 
 use super::database::new_uuid;
-use super::devices;
+use super::{devices, holes};
 use super::{
     Camera, Database, Dir, Error, Garbage, Removed, Snapshot, Stream, StreamKind, StreamTotals,
 };
@@ -218,6 +218,16 @@ fn bring_in_stream(
             }
         }
     };
+    let there: Option<i64> = tx
+        .query_row(
+            "select id from stream where camera_id = ?1 and kind = ?2",
+            params![camera_id, kind.as_str()],
+            |r| r.get(0),
+        )
+        .optional()?;
+    if let Some(id) = there {
+        holes::stream_goes_to(tx, id, dir)?;
+    }
     let all = params![
         camera_id,
         kind.as_str(),
@@ -256,6 +266,7 @@ pub(super) fn move_off_unconfigured(tx: &Transaction) -> Result<(), Error> {
         .collect::<Result<Vec<_>, _>>()?;
     for id in ids {
         let dir = least_used_dir(tx)?;
+        holes::stream_goes_to(tx, id, dir)?;
         tx.execute(
             "update stream set dir_id = ?2 where id = ?1",
             params![id, dir.0],
@@ -385,6 +396,7 @@ fn streams(connection: &Connection, camera: i32) -> Result<Vec<Stream>, Error> {
         .collect::<Result<Vec<_>, _>>()?;
     for stream in &mut streams {
         stream.totals = totals(connection, stream.id)?;
+        stream.holes = holes::of_stream(connection, stream.id)?;
         stream.told_until = stream
             .totals
             .last_end
@@ -412,6 +424,7 @@ fn stream(r: &Row) -> rusqlite::Result<Stream> {
         totals: StreamTotals::default(),
         told_until: None,
         next_sequence: r.get(8)?,
+        holes: Vec::new(),
         last_chain_hash: r.get(9)?,
         media_duration: Duration90k(r.get(10)?),
         runs: r.get(11)?,

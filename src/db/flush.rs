@@ -3,10 +3,11 @@
 use super::configure::totals;
 use super::database::SampleEntries;
 use super::{
-    Delete, Error, Flush, Flushed, Garbage, MAX_DELETED_PER_FLUSH, cameras, restamp, sessions, sums,
+    Delete, Error, Flush, Flushed, Garbage, MAX_DELETED_PER_FLUSH, cameras, holes, late, restamp,
+    sessions, sums,
 };
 use crate::h264::VideoSampleEntry;
-use crate::recording::{DirId, Gap, OpenId, Recording, RecordingId, StreamId};
+use crate::recording::{DirId, Gap, GapCause, OpenId, Recording, RecordingId, StreamId, chain};
 use crate::time::Wall90k;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use std::collections::BTreeSet;
@@ -28,7 +29,10 @@ pub(super) fn flush(
     if let Some(by) = request.restamp {
         restamp::restamp(tx, open, by)?;
     }
-    let garbage = delete(tx, &request.delete)?;
+    for (dir, recording) in &request.late {
+        late::insert(tx, entries, open, *dir, recording)?;
+    }
+    let garbage = delete(tx, open, &request.delete)?;
     for id in &request.unlinked {
         tx.prepare_cached("delete from garbage where stream_id = ?1 and sequence = ?2")?
             .execute(params![id.stream.0, id.sequence])?;
@@ -70,38 +74,74 @@ struct Position {
     next_sequence: u32,
     media_duration: i64,
     runs: i64,
+    last_chain_hash: [u8; 32],
 }
 
 fn position(tx: &Transaction, stream: StreamId) -> Result<Position, Error> {
-    tx.prepare_cached("select next_sequence, media_duration_90k, runs from stream where id = ?1")?
-        .query_row([stream.0], |r| {
-            Ok(Position {
-                next_sequence: r.get(0)?,
-                media_duration: r.get(1)?,
-                runs: r.get(2)?,
-            })
+    tx.prepare_cached(
+        "select next_sequence, media_duration_90k, runs, last_chain_hash from stream where id = ?1",
+    )?
+    .query_row([stream.0], |r| {
+        Ok(Position {
+            next_sequence: r.get(0)?,
+            media_duration: r.get(1)?,
+            runs: r.get(2)?,
+            last_chain_hash: r.get(3)?,
         })
-        .optional()?
-        .ok_or(Error::UnknownStream(stream))
+    })
+    .optional()?
+    .ok_or(Error::UnknownStream(stream))
 }
 
-fn insert_recording(
+/// What comes before a recording that is not its stream's newest: the chain hash of the one before it,
+/// zeros if that is gone, and what the stream had before, which such recordings are not counted in.
+fn position_before(tx: &Transaction, at: &Position, id: RecordingId) -> Result<Position, Error> {
+    let last_chain_hash = tx
+        .prepare_cached(
+            "select i.chain_hash from recording r join recording_index i on i.id = r.index_id
+             where r.stream_id = ?1 and r.sequence < ?2 order by r.sequence desc limit 1",
+        )?
+        .query_row(params![id.stream.0, id.sequence], |r| r.get(0))
+        .optional()?;
+    let after: Option<(i64, i64)> = tx
+        .prepare_cached(
+            "select prev_media_duration_90k, prev_runs from recording
+             where stream_id = ?1 and sequence > ?2 order by sequence limit 1",
+        )?
+        .query_row(params![id.stream.0, id.sequence], |r| {
+            Ok((r.get(0)?, r.get(1)?))
+        })
+        .optional()?;
+    let (media_duration, runs) = after.unwrap_or((at.media_duration, at.runs));
+    Ok(Position {
+        next_sequence: at.next_sequence,
+        media_duration,
+        runs,
+        last_chain_hash: last_chain_hash.unwrap_or_default(),
+    })
+}
+
+/// Takes a recording in, and ties it to the chain.
+pub(super) fn insert_recording(
     tx: &Transaction,
     entries: &mut SampleEntries,
     dir: DirId,
     r: &Recording,
 ) -> Result<(), Error> {
-    let at = position(tx, r.id.stream)?;
-    if r.id.sequence < at.next_sequence {
-        return Err(Error::DuplicateRecording(r.id));
+    let mut at = position(tx, r.id.stream)?;
+    let is_newest = holes::take(tx, r.id.stream, at.next_sequence, r.id.sequence)?
+        .ok_or(Error::DuplicateRecording(r.id))?;
+    if !is_newest {
+        at = position_before(tx, &at, r.id)?;
     }
+    let chain_hash = chain::hash(&at.last_chain_hash, r);
     require_dir(tx, dir)?;
     let entry = entry_id(tx, entries, &r.sample_entry)?;
     let counted = sums::Columns::count(&r.index);
     tx.prepare_cached(
         "insert into recording_index (video_index, data_hash, chain_hash) values (?1, ?2, ?3)",
     )?
-    .execute(params![r.index, r.data_hash, r.chain_hash])?;
+    .execute(params![r.index, r.data_hash, chain_hash])?;
     let index_id = tx.last_insert_rowid();
     tx.prepare_cached(
         "insert into recording (stream_id, sequence, dir_id, open_id, run_offset, start_90k,
@@ -135,24 +175,28 @@ fn insert_recording(
         counted.offset_runs,
         counted.presentation_duration_90k,
     ])?;
-    tx.prepare_cached(
-        "update stream set next_sequence = ?2 + 1, media_duration_90k = media_duration_90k + ?3,
-           runs = runs + ?4, last_chain_hash = ?5 where id = ?1",
-    )?
-    .execute(params![
-        r.id.stream.0,
-        r.id.sequence,
-        r.media_duration.0,
-        r.run_offset == 0,
-        r.chain_hash
-    ])?;
-    // The lowest sequence number stays unless there was no recording.
+    if is_newest {
+        tx.prepare_cached(
+            "update stream set next_sequence = max(next_sequence, ?2 + 1),
+               media_duration_90k = media_duration_90k + ?3, runs = runs + ?4,
+               last_chain_hash = ?5 where id = ?1",
+        )?
+        .execute(params![
+            r.id.stream.0,
+            r.id.sequence,
+            r.media_duration.0,
+            r.run_offset == 0,
+            chain_hash
+        ])?;
+    }
+    // The lowest sequence number stays, unless this one is lower or there was no recording.
     tx.prepare_cached(
         "insert into stream_dir (stream_id, dir_id, recordings, sample_file_bytes, duration_90k,
            oldest_sequence)
          values (?1, ?2, 1, ?3, ?4, ?5)
          on conflict (stream_id, dir_id) do update set recordings = recordings + 1,
-           sample_file_bytes = sample_file_bytes + ?3, duration_90k = duration_90k + ?4",
+           sample_file_bytes = sample_file_bytes + ?3, duration_90k = duration_90k + ?4,
+           oldest_sequence = min(oldest_sequence, ?5)",
     )?
     .execute(params![
         r.id.stream.0,
@@ -279,9 +323,11 @@ pub(super) struct Oldest {
     end: Wall90k,
     sample_file_bytes: i64,
     index_id: i64,
+    /// It is still to be moved, by this open.
+    open: Option<OpenId>,
 }
 
-fn delete(tx: &Transaction, wishes: &[Delete]) -> Result<Vec<Garbage>, Error> {
+fn delete(tx: &Transaction, open: OpenId, wishes: &[Delete]) -> Result<Vec<Garbage>, Error> {
     let mut garbage = Vec::new();
     for wish in wishes {
         match *wish {
@@ -293,7 +339,7 @@ fn delete(tx: &Transaction, wishes: &[Delete]) -> Result<Vec<Garbage>, Error> {
                         break;
                     };
                     freed += oldest.sample_file_bytes;
-                    garbage.push(give_up(tx, &oldest)?);
+                    garbage.push(give_up(tx, open, &oldest)?);
                 }
             }
             Delete::StreamBefore { stream, before } => {
@@ -301,13 +347,13 @@ fn delete(tx: &Transaction, wishes: &[Delete]) -> Result<Vec<Garbage>, Error> {
                 while garbage.len() < MAX_DELETED_PER_FLUSH {
                     match oldest_of_stream(tx, stream)? {
                         Some(oldest) if oldest.end <= before => {
-                            garbage.push(give_up(tx, &oldest)?);
+                            garbage.push(give_up(tx, open, &oldest)?);
                         }
                         _ => break,
                     }
                 }
             }
-            Delete::DirBytes { dir, bytes } => delete_from_dir(tx, dir, bytes, &mut garbage)?,
+            Delete::DirBytes { dir, bytes } => delete_from_dir(tx, open, dir, bytes, &mut garbage)?,
         }
     }
     let streams: BTreeSet<StreamId> = garbage.iter().map(|g| g.id.stream).collect();
@@ -319,6 +365,7 @@ fn delete(tx: &Transaction, wishes: &[Delete]) -> Result<Vec<Garbage>, Error> {
 
 fn delete_from_dir(
     tx: &Transaction,
+    open: OpenId,
     dir: DirId,
     bytes: i64,
     garbage: &mut Vec<Garbage>,
@@ -340,7 +387,7 @@ fn delete_from_dir(
         };
         let oldest = candidates.swap_remove(i);
         freed += oldest.sample_file_bytes;
-        garbage.push(give_up(tx, &oldest)?);
+        garbage.push(give_up(tx, open, &oldest)?);
         candidates.extend(oldest_in_dir(tx, oldest.id.stream, dir)?);
     }
     Ok(())
@@ -350,7 +397,8 @@ fn delete_from_dir(
 fn oldest_of_stream(tx: &Transaction, stream: StreamId) -> Result<Option<Oldest>, Error> {
     select_oldest(
         tx,
-        "select sequence, dir_id, start_90k, wall_duration_90k, sample_file_bytes, index_id
+        "select sequence, dir_id, start_90k, wall_duration_90k, sample_file_bytes, index_id,
+           case when clock_untrusted then open_id end
          from recording where stream_id = ?1
            and sequence >= (select min(oldest_sequence) from stream_dir
                             where stream_id = ?1 and recordings > 0)
@@ -368,7 +416,8 @@ pub(super) fn oldest_in_dir(
 ) -> Result<Option<Oldest>, Error> {
     select_oldest(
         tx,
-        "select sequence, dir_id, start_90k, wall_duration_90k, sample_file_bytes, index_id
+        "select sequence, dir_id, start_90k, wall_duration_90k, sample_file_bytes, index_id,
+           case when clock_untrusted then open_id end
          from recording where stream_id = ?1 and dir_id = ?2
            and sequence >= (select oldest_sequence from stream_dir
                             where stream_id = ?1 and dir_id = ?2)
@@ -404,11 +453,28 @@ fn select_oldest(
         end: Wall90k(start.saturating_add(wall_duration)),
         sample_file_bytes: r.get(4)?,
         index_id: r.get(5)?,
+        open: r.get::<_, Option<u32>>(6)?.map(OpenId),
     }))
 }
 
 /// Turns a recording's row into garbage.
-fn give_up(tx: &Transaction, oldest: &Oldest) -> Result<Garbage, Error> {
+fn give_up(tx: &Transaction, open: OpenId, oldest: &Oldest) -> Result<Garbage, Error> {
+    let is_oldest = tx
+        .prepare_cached("select 1 from recording where stream_id = ?1 and sequence < ?2 limit 1")?
+        .query_row(params![oldest.id.stream.0, oldest.id.sequence], |_| Ok(()))
+        .optional()?
+        .is_none();
+    if !is_oldest {
+        let gap = Gap {
+            stream: oldest.id.stream,
+            start: oldest.start,
+            end: oldest.end,
+            cause: GapCause::Disk,
+            detail: "given up, as its disk had no room; what is older is on another disk".to_owned(),
+            clock_untrusted: oldest.open == Some(open),
+        };
+        insert_gap(tx, open, &gap)?;
+    }
     let garbage = Garbage {
         dir: oldest.dir,
         id: oldest.id,

@@ -9,6 +9,8 @@ mod database;
 mod devices;
 mod dirs;
 mod flush;
+mod holes;
+mod late;
 mod list;
 mod mend;
 mod query;
@@ -280,6 +282,8 @@ pub struct Stream {
     pub told_until: Option<Wall90k>,
     /// The sequence number of its next recording.
     pub next_sequence: u32,
+    /// Numbers below that of which there was never a recording; a directory that is away may have one.
+    pub holes: Vec<Range<u32>>,
     /// The chain hash of its last recording; zeros before the first.
     pub last_chain_hash: [u8; 32],
     /// The sum of the media durations of all recordings that it ever had, and the runs it began.
@@ -311,12 +315,16 @@ pub struct Garbage {
 #[derive(Clone, Debug, Default)]
 pub struct Flush {
     pub wall: Wall90k,
-    /// Finished recordings whose files are durable, each stream's in order of sequence.
+    /// Finished recordings whose files are durable, each stream's in order of sequence. Their chain hashes
+    /// are not looked at: the database makes them, so that they tell the order in which it took them.
     pub recordings: Vec<(DirId, Recording)>,
     pub gaps: Vec<Gap>,
     /// Move this open's recordings and gaps that were made with an untrusted clock by so much;
     /// they are trusted afterwards. Never onto older recordings of their stream: cut to fit.
     pub restamp: Option<Duration90k>,
+    /// Recordings that came back with a disk after their stream had gone on: they get what room there is
+    /// where their numbers belong, and what gaps were told there are cut.
+    pub late: Vec<(DirId, Recording)>,
     /// Recordings to give up. Their rows become garbage.
     pub delete: Vec<Delete>,
     /// Garbage whose unlinking is durable: its rows go.

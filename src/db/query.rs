@@ -59,6 +59,16 @@ impl Database {
         Ok(Vec::new())
     }
 
+    /// Tells which recordings the database took before others: those of which this is lower.
+    pub fn order_of(&self, id: RecordingId) -> Result<Option<i64>, Error> {
+        let order = self
+            .connection
+            .prepare_cached("select index_id from recording where stream_id = ?1 and sequence = ?2")?
+            .query_row(params![id.stream.0, id.sequence], |r| r.get(0))
+            .optional()?;
+        Ok(order)
+    }
+
     /// Up to `limit` of the stream's recordings from a sequence number on.
     fn page_from(
         &self,

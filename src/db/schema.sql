@@ -1,4 +1,4 @@
--- The database of Moonfire NVR, schema version 6.
+-- The database of Moonfire NVR, schema version 7.
 --
 -- Everything but the frames is here: what is recorded, where it lies, and why the rest is missing.
 -- `pragma user_version` is the schema's version, `pragma application_id` is 'MNVR'. Write-ahead log,
@@ -75,11 +75,20 @@ create table stream (
   next_sequence integer not null default 0,
   media_duration_90k integer not null default 0,
   runs integer not null default 0,
-  -- The chain hash of its last recording; zeros before the first.
+  -- The chain hash of its last recording, the one with the highest number; zeros before the first.
   last_chain_hash blob not null default (zeroblob(32)) check (length(last_chain_hash) = 32),
 
   unique (camera_id, kind)
 ) strict;
+
+-- Sequence numbers below a stream's next one that there was never a recording of: from first to before
+-- past. A directory that was away may still bring it. There are few.
+create table hole (
+  stream_id integer not null references stream (id) on delete cascade,
+  first integer not null,
+  past integer not null,
+  primary key (stream_id, first)
+) strict, without rowid;
 
 -- The sums over a stream's recordings in one directory, kept in the transactions that change them, so
 -- that a start need not read every recording.
@@ -166,7 +175,8 @@ create table recording_index (
   video_index blob not null,
   -- XXH3-128 of the sample file's bytes.
   data_hash blob not null check (length(data_hash) = 16),
-  -- SHA-256 over the recording's facts and the chain hash of the one before.
+  -- SHA-256 over the recording's facts and the chain hash of the one before: the one with the highest
+  -- lower number when this one came in, which is when its id here was given.
   chain_hash blob not null check (length(chain_hash) = 32),
   -- Reserved: the audio track's samples.
   audio_index blob

@@ -12,7 +12,7 @@ use std::path::Path;
 use uuid::Uuid;
 
 /// The version of the schema that this program reads and writes.
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;
 
 const SCHEMA: &str = include_str!("schema.sql");
 
@@ -46,6 +46,12 @@ const STEPS: &[Step] = &[
         to: 6,
         about: "know cameras again at another address",
         add: |tx| Ok(tx.execute_batch(include_str!("upgrade_6.sql"))?),
+        fill: None,
+    },
+    Step {
+        to: 7,
+        about: "know which numbers a disk that was away may still bring recordings of",
+        add: |tx| Ok(tx.execute_batch(include_str!("upgrade_7.sql"))?),
         fill: None,
     },
 ];

@@ -8,7 +8,7 @@ use super::directory::SampleDirectory;
 use super::session::Session;
 use super::{Nvr, Phase};
 use crate::db::{self, Removed, Snapshot};
-use crate::recording::{DirId, GapCause, Recording, StreamId};
+use crate::recording::{GapCause, StreamId};
 use crate::time::Now;
 
 impl Nvr {
@@ -47,11 +47,12 @@ impl Nvr {
     /// still have enough to do with what has gone.
     pub(super) fn go_on_deleting(
         &mut self,
-        committed: &[(DirId, Recording)],
+        committed: &db::Flush,
         gone: &[db::Garbage],
     ) {
         let ours = |id| self.is_being_deleted(id);
-        let progress = committed.iter().any(|(_, r)| ours(r.id.stream))
+        let mut committed = committed.recordings.iter().chain(&committed.late);
+        let progress = committed.any(|(_, r)| ours(r.id.stream))
             || gone.iter().any(|g| ours(g.id.stream));
         if progress && self.commit.garbage_files() < db::MAX_DELETED_PER_FLUSH {
             self.commit.hurry();
@@ -73,12 +74,11 @@ impl Nvr {
             return true;
         };
         let mut dirs = self.dirs.values();
-        let mut pending = self.commit.pending();
         stream.settings.totals.recordings == 0
             && !stream.recorder.is_recording()
             && stream.session.as_ref().map_or(true, Session::is_off)
             && !dirs.any(|d| d.ended().any(|(r, _)| r.id.stream == id))
-            && !pending.any(|(_, r)| r.id.stream == id)
+            && !self.commit.has_of(id)
     }
 
     /// The database has forgotten cameras that had nothing any more.

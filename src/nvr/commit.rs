@@ -36,9 +36,19 @@ struct Unlinking {
     held: Vec<Garbage>,
 }
 
+/// A recording that came back with its disk after its stream had gone on.
+struct Late {
+    dir: DirId,
+    recording: Recording,
+    /// What its stream began meanwhile, up to this number, goes to the database first or along with it: it
+    /// says how much room is left.
+    after: Option<u32>,
+}
+
 /// See the module.
 pub struct Commit {
     recordings: Vec<(DirId, Recording)>,
+    late: Vec<Late>,
     gaps: Vec<Gap>,
     unlinked: Vec<RecordingId>,
     unlinking: BTreeMap<DirId, Unlinking>,
@@ -56,6 +66,7 @@ impl Commit {
     pub fn new(now: Monotonic) -> Commit {
         Commit {
             recordings: Vec::new(),
+            late: Vec::new(),
             gaps: Vec::new(),
             unlinked: Vec::new(),
             unlinking: BTreeMap::new(),
@@ -71,6 +82,29 @@ impl Commit {
     /// A recording's file is durable.
     pub fn add_recording(&mut self, dir: DirId, recording: Recording) {
         self.recordings.push((dir, recording));
+    }
+
+    /// A recording has come back late; see [`Late`].
+    pub fn add_late(&mut self, dir: DirId, recording: Recording, after: Option<u32>) {
+        self.late.push(Late {
+            dir,
+            recording,
+            after,
+        });
+    }
+
+    /// Takes out those that came late and may be entered, as `may` says of each and of the number of what
+    /// was begun meanwhile.
+    pub fn take_late(
+        &mut self,
+        may: impl Fn(&Recording, Option<u32>) -> bool,
+    ) -> Vec<(DirId, Recording)> {
+        let (mut ready, wait): (Vec<Late>, Vec<Late>) = std::mem::take(&mut self.late)
+            .into_iter()
+            .partition(|l| may(&l.recording, l.after));
+        self.late = wait;
+        ready.sort_by_key(|l| l.recording.id);
+        ready.into_iter().map(|l| (l.dir, l.recording)).collect()
     }
 
     /// A gap has ended or goes on. One that follows on the stream's gap before, for the same reason,
@@ -92,9 +126,10 @@ impl Commit {
     /// Leaves out what the database will never take, lest the rest wait for ever. Returns how many
     /// recordings that were.
     pub fn leave_out(&mut self, unwanted: impl Fn(DirId, &Recording) -> bool) -> usize {
-        let before = self.recordings.len();
+        let before = self.recordings.len() + self.late.len();
         self.recordings.retain(|(dir, r)| !unwanted(*dir, r));
-        before - self.recordings.len()
+        self.late.retain(|l| !unwanted(l.dir, &l.recording));
+        before - self.recordings.len() - self.late.len()
     }
 
     /// Uses of sessions and tokens that go along with the next commit. They make none due, and where it
@@ -119,17 +154,28 @@ impl Commit {
         self.urgent = true;
     }
 
-    /// Recordings that wait, the ones under way included.
+    /// Recordings that wait, the ones under way included; but for those that came late.
     pub fn pending(&self) -> impl Iterator<Item = &(DirId, Recording)> {
         let under_way = self.under_way.iter().flat_map(|(_, f)| &f.recordings);
         self.recordings.iter().chain(under_way)
     }
 
-    /// Those of one directory.
+    /// All of one directory that wait.
     pub fn pending_in(&self, dir: DirId) -> impl Iterator<Item = &Recording> {
-        self.pending()
-            .filter(move |(d, _)| *d == dir)
-            .map(|(_, r)| r)
+        let in_time = self.pending().map(|(d, r)| (*d, r));
+        let late = self.late.iter().map(|l| (l.dir, &l.recording));
+        let under_way = self.under_way.iter().flat_map(|(_, f)| &f.late);
+        let late = late.chain(under_way.map(|(d, r)| (*d, r)));
+        let ours = in_time.chain(late).filter(move |(d, _)| *d == dir);
+        ours.map(|(_, r)| r)
+    }
+
+    /// Something of a stream waits, be it late.
+    pub fn has_of(&self, stream: StreamId) -> bool {
+        let under_way = self.under_way.iter().flat_map(|(_, f)| &f.late);
+        let late = self.late.iter().map(|l| &l.recording);
+        let mut all = (self.pending().chain(under_way).map(|(_, r)| r)).chain(late);
+        all.any(|r| r.id.stream == stream)
     }
 
     /// The database does not keep up: nothing new is to be begun.
@@ -159,11 +205,13 @@ impl Commit {
     }
 
     /// Sends one commit with what has gathered. Nothing may be under way.
+    #[allow(clippy::too_many_arguments)]
     pub fn begin(
         &mut self,
         out: &mut Outbox,
         now: Monotonic,
         wall: Wall90k,
+        late: Vec<(DirId, Recording)>,
         delete: Vec<Delete>,
         restamp: Option<Duration90k>,
         clean_shutdown: bool,
@@ -175,6 +223,7 @@ impl Commit {
             recordings,
             gaps: std::mem::take(&mut self.gaps),
             restamp,
+            late,
             delete,
             unlinked: std::mem::take(&mut self.unlinked),
             uses: std::mem::take(&mut self.uses),
@@ -212,6 +261,9 @@ impl Commit {
         if let Some((_, mut flush)) = self.under_way.take() {
             flush.recordings.append(&mut self.recordings);
             self.recordings = flush.recordings;
+            for (dir, recording) in flush.late {
+                self.add_late(dir, recording, None);
+            }
             flush.gaps.append(&mut self.gaps);
             self.gaps = flush.gaps;
             flush.unlinked.append(&mut self.unlinked);

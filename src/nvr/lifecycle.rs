@@ -221,10 +221,12 @@ impl Nvr {
         let mut cx = cx!(self, now);
         let mut resume = Resume {
             open,
-            next_sequence: row.next_sequence,
+            committed: Committed {
+                next_sequence: row.next_sequence,
+                holes: row.holes.clone(),
+            },
             media_duration: row.media_duration,
             runs: row.runs,
-            chain_hash: row.last_chain_hash,
             told_until: row.told_until.unwrap_or(cx.wall),
             last_end: row.totals.last_end,
             is_new: row.told_until.is_none(),
@@ -265,7 +267,9 @@ impl Nvr {
             }
             let moved_from = Some(old.dir()).filter(|d| *d != row.dir);
             let name = stream.name.clone();
-            stream.recorder = old.recorder.settings_changed(name, moved_from);
+            stream.recorder =
+                old.recorder
+                    .settings_changed(name, moved_from, row.next_sequence);
             stream.recorder.paused_by_user(why);
         }
         match &mut stream.session {
@@ -291,21 +295,12 @@ impl Nvr {
         self.streams.insert(row.id, stream);
     }
 
-    /// How far the database, and what is on its way to it, has got with the streams of a directory.
-    pub(super) fn committed(&self, dir: DirId) -> BTreeMap<StreamId, Committed> {
-        let _ = dir;
-        self.streams
-            .iter()
-            .map(|(id, s)| {
-                let (next_sequence, chain_hash) = s.recorder.durable_next();
-                (
-                    *id,
-                    Committed {
-                        next_sequence,
-                        chain_hash,
-                    },
-                )
-            })
+    /// How far the database, and what is on its way to it, has got with each stream: whichever it records
+    /// to, a directory may have something of it from before it was moved.
+    pub(super) fn committed(&self) -> BTreeMap<StreamId, Committed> {
+        let streams = self.streams.iter();
+        streams
+            .map(|(id, s)| (*id, s.recorder.committed().clone()))
             .collect()
     }
 
@@ -328,22 +323,27 @@ impl Nvr {
         self.go_on_from_recovered(now, &attached.recovered);
         for mut recording in attached.recovered {
             let stream = self.streams.get_mut(&recording.id.stream);
-            let in_order = |s: &&mut Stream| recording.id.sequence >= s.recorder.durable_next().0;
-            let Some(stream) = stream.filter(in_order) else {
+            let lacks = |s: &&mut Stream| s.recorder.committed().lacks(recording.id.sequence);
+            let Some(stream) = stream.filter(lacks) else {
                 let message = format!(
-                    "recording {} came back too late: newer ones of its stream are in another directory",
+                    "recording {} came back twice, or nothing is known of its stream any more",
                     recording.id
                 );
                 self.out.log(Severity::Error, "left-out", message);
                 continue;
             };
             let of_this_start = Some(recording.open) == self.open;
-            if recording.clock_untrusted && !of_this_start {
-                stream.recorder.give_way(&mut recording);
-            }
             let moved = self
                 .moved
                 .filter(|_| recording.clock_untrusted && of_this_start);
+            if stream.recorder.is_late(&recording, moved) {
+                let after = stream.recorder.came_late(&recording, moved);
+                self.commit.add_late(id, recording, after);
+                continue;
+            }
+            if recording.clock_untrusted && !of_this_start {
+                stream.recorder.give_way(&mut recording);
+            }
             // It missed the move of the others.
             self.restamp = moved.or(self.restamp);
             if let Some(gap) = stream.recorder.recovered(&recording, moved) {
@@ -356,6 +356,27 @@ impl Nvr {
             stream.recorder.directory_is_back(reached);
         }
         self.wake_at(Some(now.monotonic));
+    }
+
+    /// What came back late and may be entered with the coming commit, which moves what was made before the
+    /// clock was set if it is `restamped`: then, or if that was done, these are at their right time as well.
+    fn late(&mut self, restamped: bool) -> Vec<(DirId, Recording)> {
+        if self.restamp.is_some() && !restamped {
+            return Vec::new();
+        }
+        let streams = &self.streams;
+        let mut late = self.commit.take_late(|recording, after| {
+            let stream = streams.get(&recording.id.stream);
+            stream.is_none_or(|s| s.recorder.has_settled(after))
+        });
+        for (_, recording) in &mut late {
+            let movable = recording.clock_untrusted && Some(recording.open) == self.open;
+            if let Some(by) = self.moved.filter(|_| movable) {
+                recording.start = recording.start + by;
+                recording.clock_untrusted = false;
+            }
+        }
+        late
     }
 
     /// Sends a commit if one is due.
@@ -384,7 +405,9 @@ impl Nvr {
                 ..
             }
         );
-        let nothing = delete.is_empty() && forget.is_empty() && restamp.is_none();
+        let late = self.late(restamp.is_some());
+        let nothing =
+            delete.is_empty() && forget.is_empty() && restamp.is_none() && late.is_empty();
         if !last && !self.commit.has_work() && nothing {
             self.commit.nothing_to_do(now.monotonic);
             return;
@@ -392,8 +415,15 @@ impl Nvr {
         let wall = cx!(self, now).wall;
         self.commit.put_uses(self.web.take_uses());
         self.commit.put_forget(forget);
-        self.commit
-            .begin(&mut self.out, now.monotonic, wall, delete, restamp, last);
+        self.commit.begin(
+            &mut self.out,
+            now.monotonic,
+            wall,
+            late,
+            delete,
+            restamp,
+            last,
+        );
     }
 
     /// Tells gaps that have ended, and of those that go on what is worth telling (`all`: everything).
@@ -475,7 +505,7 @@ impl Nvr {
             }
         }
         self.cameras_forgotten(&flushed.forgotten);
-        self.go_on_deleting(&flush.recordings, &flushed.garbage);
+        self.go_on_deleting(&flush, &flushed.garbage);
         self.calendar_committed(&flush, &flushed.garbage);
         self.recordings_gone(&flushed.garbage);
         self.dirs_unused(now, &flushed.unused_dirs);
@@ -617,12 +647,14 @@ impl Nvr {
                     };
                     self.tell_gaps(now, true);
                     let restamp = self.restamp_if_ready();
+                    let late = self.late(restamp.is_some());
                     let wall = cx!(self, now).wall;
                     self.commit.put_uses(self.web.take_uses());
                     self.commit.begin(
                         &mut self.out,
                         now.monotonic,
                         wall,
+                        late,
                         Vec::new(),
                         restamp,
                         true,

@@ -545,7 +545,7 @@ impl Nvr {
             .get(&id)
             .is_some_and(|d| d.wants_attach(now.monotonic));
         let committed = if wants_attach {
-            self.committed(id)
+            self.committed()
         } else {
             BTreeMap::new()
         };

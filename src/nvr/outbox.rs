@@ -202,6 +202,19 @@ impl Outbox {
         }
     }
 
+    /// Openings and readings for those who look that a directory has not answered, be they still there or
+    /// not: what was asked of a disk cannot be taken back.
+    pub fn readings(&self, dir: DirId) -> usize {
+        let reads = |p: &&Pending| {
+            p.dir == dir
+                && matches!(
+                    p.purpose,
+                    Purpose::OpenForReading(_) | Purpose::ReadFor(_)
+                )
+        };
+        self.operations.values().filter(reads).count()
+    }
+
     /// Whether operations on a directory are under way, abandoned ones too.
     pub fn has_operations(&self, dir: DirId) -> bool {
         self.operations.values().any(|p| p.dir == dir)

@@ -11,7 +11,8 @@ use crate::time::{Duration90k, Wall90k};
 #[derive(Clone, Copy, Debug)]
 pub struct Reached {
     pub next_sequence: u32,
-    pub chain_hash: [u8; 32],
+    /// The last recording of this start.
+    pub last: Option<u32>,
     /// The media durations of all recordings of the stream so far, and the runs that they begin.
     pub media_duration: Duration90k,
     pub runs: u32,
@@ -28,14 +29,13 @@ impl Reached {
     /// Nothing of this start of the recorder. `last_end` is the end of the stream's newest recording.
     pub fn new(
         next_sequence: u32,
-        chain_hash: [u8; 32],
         until: Wall90k,
         untrusted: bool,
         last_end: Option<Wall90k>,
     ) -> Reached {
         Reached {
             next_sequence,
-            chain_hash,
+            last: None,
             media_duration: Duration90k::ZERO,
             runs: 0,
             until,
@@ -75,7 +75,7 @@ impl Reached {
         let moved = moved.filter(|_| movable);
         let end = self.start_of(recording, moved) + recording.wall_duration;
         self.next_sequence = self.next_sequence.max(recording.id.sequence + 1);
-        self.chain_hash = recording.chain_hash;
+        self.last = Some(recording.id.sequence);
         self.media_duration += recording.media_duration;
         self.runs += u32::from(recording.run_offset == 0);
         self.until = self.until.max(end);
@@ -84,6 +84,15 @@ impl Reached {
             true => self.least.map(|l| l + recording.wall_duration),
             false => Some(end),
         };
+    }
+
+    /// A recording came back and goes before others. It is in none of the sums.
+    pub fn add_late(&mut self, recording: &Recording, open: OpenId) {
+        self.next_sequence = self.next_sequence.max(recording.id.sequence + 1);
+        if self.untrusted && recording.clock_untrusted && recording.open == open {
+            // It is moved with the others, and may push them.
+            self.least = self.least.map(|l| l + recording.wall_duration);
+        }
     }
 
     /// A gap that follows is told.
@@ -150,7 +159,6 @@ mod tests {
     struct Before {
         at: Wall90k,
         sequence: u32,
-        chain_hash: [u8; 32],
         last_end: Option<Wall90k>,
         gap_end: Option<Wall90k>,
     }
@@ -168,7 +176,6 @@ mod tests {
         let sequence = old.recordings.len() as u32;
         let last = old.recordings.last().map(|(_, r)| r);
         let last_end = last.map(|r| r.start + r.wall_duration);
-        let chain_hash = last.map_or([0; 32], |r| r.chain_hash);
         let gap_end = r.percent(30).then(|| at + secs(r.within(1..=300)));
         if let Some(end) = gap_end {
             old.gaps.push(gap(at, end, false));
@@ -178,7 +185,6 @@ mod tests {
         Before {
             at,
             sequence,
-            chain_hash,
             last_end,
             gap_end,
         }
@@ -192,13 +198,12 @@ mod tests {
         let Before {
             mut at,
             sequence,
-            chain_hash,
             last_end,
             gap_end: old_gap_end,
         } = before(&mut r, &mut database);
 
         let open = snapshot(&mut database).open;
-        let mut reached = Reached::new(sequence, chain_hash, at, false, last_end);
+        let mut reached = Reached::new(sequence, at, false, last_end);
         let mut new = Flush::default();
         for n in 0..r.within(1..=5) as u32 {
             let length = secs(r.within(1..=90));
@@ -218,7 +223,6 @@ mod tests {
         // Some of it may have been lost with a disk when the clock was set, and come back after.
         let mut late = Reached::new(
             sequence,
-            chain_hash,
             old_gap_end.unwrap_or(T),
             false,
             last_end,

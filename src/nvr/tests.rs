@@ -595,7 +595,7 @@ fn a_streams_recordings_become_durable_in_their_order() {
     end_of(&mut board, 0);
     board.frame(&[1], 1_000);
     end_of(&mut board, 0);
-    let first = board.recorder(1).durable_next().0;
+    let first = board.recorder(1).committed().next_sequence;
     assert_eq!(first, 0);
     // All is written but the very last bytes of the first one.
     let last_of_first = board

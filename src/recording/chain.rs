@@ -5,7 +5,7 @@
 //! | bytes | what |
 //! | --- | --- |
 //! | 20 | `moonfire-nvr chain 1` |
-//! | 32 | chain hash of the stream's recording before it; zeros for the first |
+//! | 32 | chain hash of the stream's recording before it, by number, when the database took it; zeros for the first |
 //! | 4 + 4 + 4 + 4 | stream, sequence, open, run offset |
 //! | 1 | 1 if the recording's time is covered, 0 if not |
 //! | 8 + 8 | start and wall duration, 90 kHz; only if covered |

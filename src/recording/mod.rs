@@ -92,7 +92,7 @@ pub struct Recording {
     pub index: Vec<u8>,
     /// XXH3-128 of the sample file's bytes, big-endian (its canonical form).
     pub data_hash: [u8; 16],
-    /// SHA-256 over this recording's facts and the chain hash of the stream's recording before it.
+    /// See [`chain`]. Zeros until the database has taken the recording in, which ties it to the chain.
     pub chain_hash: [u8; 32],
     /// Why it ended where it does; empty if the next recording of the run just follows on.
     pub end_reason: String,

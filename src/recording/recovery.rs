@@ -12,11 +12,12 @@
 
 use super::directory::Directory;
 use super::journal::replay::{Checkpoint, Journaled, Replay, replay};
-use super::{DirIdentity, Recording, StreamId, chain, drift, journal};
+use super::{DirIdentity, Recording, RecordingId, StreamId, drift, journal};
 use crate::time::{Duration90k, Wall90k};
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::ops::Range;
 use uuid::Uuid;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -31,6 +32,9 @@ const READ_BYTES: usize = 256 << 10;
 
 /// How often [`read_uncommitted`] begins anew because the journal went on meanwhile.
 const MAX_ATTEMPTS: usize = 8;
+
+/// The most recordings of a stream that are begun between two rounds of syncing: there is one.
+const BEGUN_UNTOLD: u32 = 8;
 
 /// The end reason of a recording that was being made when the recorder ended.
 pub const ENDED_WITHOUT_NOTICE: &str = "recovered: the recorder ended without notice";
@@ -52,12 +56,44 @@ pub struct AttachRequest {
 }
 
 /// How far the database has got with a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Committed {
     /// The sequence number of its next recording.
     pub next_sequence: u32,
-    /// The chain hash of its last recording; zeros before the first.
-    pub chain_hash: [u8; 32],
+    /// Numbers below that of which it has never had a recording, in order.
+    pub holes: Vec<Range<u32>>,
+}
+
+impl Committed {
+    /// The database has never had a recording of this number.
+    pub fn lacks(&self, sequence: u32) -> bool {
+        sequence >= self.next_sequence || self.holes.iter().any(|h| h.contains(&sequence))
+    }
+
+    /// Nor one of a higher number.
+    pub fn lacks_from(&self, sequence: u32) -> bool {
+        let last = self.holes.last();
+        let end = last.filter(|h| h.end == self.next_sequence);
+        sequence >= end.map_or(self.next_sequence, |h| h.start)
+    }
+
+    /// It has, or is going to have, this one.
+    pub fn add(&mut self, sequence: u32) {
+        if sequence >= self.next_sequence {
+            if sequence > self.next_sequence {
+                self.holes.push(self.next_sequence..sequence);
+            }
+            self.next_sequence = sequence + 1;
+            return;
+        }
+        let Some(i) = self.holes.iter().position(|h| h.contains(&sequence)) else {
+            return;
+        };
+        let hole = self.holes[i].clone();
+        let rest = [hole.start..sequence, sequence + 1..hole.end];
+        let rest = rest.into_iter().filter(|r| !r.is_empty());
+        self.holes.splice(i..=i, rest);
+    }
 }
 
 /// A directory that was opened and found in order.
@@ -122,7 +158,10 @@ pub fn attach(dir: &dyn Directory, request: &AttachRequest) -> Result<Attached, 
     for r in &settled.kept {
         dir.truncate(&r.id.file_name(), u64::from(r.sample_file_bytes))?;
     }
-    for id in &settled.lost {
+    for id in settled.lost {
+        dir.unlink(&id.file_name())?;
+    }
+    for id in begun_untold(dir, &replay, &request.committed)? {
         dir.unlink(&id.file_name())?;
     }
     dir.sync()?;
@@ -218,6 +257,34 @@ fn create_marker(dir: &dyn Directory, identity: &DirIdentity) -> Result<(), Atta
     Ok(dir.put(MARKER, text.as_bytes())?)
 }
 
+/// Sample files of recordings that were begun so shortly before the end that no journal tells of them.
+/// Their numbers may not be used again in this directory, so nothing else would remove them.
+fn begun_untold(
+    dir: &dyn Directory,
+    replay: &Replay,
+    committed: &BTreeMap<StreamId, Committed>,
+) -> io::Result<Vec<RecordingId>> {
+    let mut found = Vec::new();
+    for (&stream, c) in committed {
+        let told = replay.next_sequence.get(&stream).copied();
+        let holes = c.holes.iter().map(|h| h.start);
+        let candidates: BTreeSet<u32> = holes
+            .chain([c.next_sequence])
+            .chain(told)
+            .flat_map(|first| first..first.saturating_add(BEGUN_UNTOLD))
+            .filter(|n| c.lacks(*n))
+            .collect();
+        for sequence in candidates {
+            let id = RecordingId { stream, sequence };
+            let is_told = replay.recordings.contains_key(&id);
+            if !is_told && dir.len(&id.file_name())?.is_some() {
+                found.push(id);
+            }
+        }
+    }
+    Ok(found)
+}
+
 fn reached(
     replay: &Replay,
     committed: &BTreeMap<StreamId, Committed>,
@@ -240,7 +307,7 @@ fn reached(
 struct Settled {
     kept: Vec<Recording>,
     /// Nothing of these is on the disk.
-    lost: Vec<super::RecordingId>,
+    lost: Vec<RecordingId>,
 }
 
 /// The stream's recording before the one that is looked at.
@@ -248,7 +315,6 @@ struct Settled {
 struct Before {
     stream: StreamId,
     sequence: Option<u32>,
-    chain_hash: [u8; 32],
     end: Option<Wall90k>,
     /// It, or one after it, lost its end: the next one does not follow on. What is to be taken off
     /// the run offsets then.
@@ -269,21 +335,21 @@ fn settle(
         let Some(c) = committed.get(&j.id.stream) else {
             continue;
         };
-        if j.id.sequence < c.next_sequence {
+        if !c.lacks(j.id.sequence) {
             continue;
         }
+        let follows = j.id.sequence.checked_sub(1);
         let b = match &mut before {
             Some(b) if b.stream == j.id.stream => b,
             _ => before.insert(Before {
                 stream: j.id.stream,
-                sequence: c.next_sequence.checked_sub(1),
-                chain_hash: c.chain_hash,
+                sequence: None,
                 end: None,
                 run_base: 0,
                 is_cut: false,
             }),
         };
-        b.is_cut |= b.sequence != j.id.sequence.checked_sub(1);
+        b.is_cut |= b.sequence != follows && follows.is_none_or(|n| c.lacks(n));
         b.sequence = Some(j.id.sequence);
         match longest_prefix(dir, j, &mut buf)? {
             Some((bytes, data_hash)) => out.kept.push(keep(j, bytes, data_hash, b)),
@@ -311,7 +377,7 @@ fn keep(j: &Journaled, bytes: u32, data_hash: [u8; 16], before: &mut Before) -> 
         Some(_) => LOST_ITS_END,
         None => ENDED_WITHOUT_NOTICE,
     };
-    let mut r = Recording {
+    let r = Recording {
         id: j.id,
         open: j.open,
         run_offset: j.run_offset.saturating_sub(before.run_base),
@@ -328,8 +394,6 @@ fn keep(j: &Journaled, bytes: u32, data_hash: [u8; 16], before: &mut Before) -> 
         chain_hash: [0; 32],
         end_reason: end_reason.into(),
     };
-    r.chain_hash = chain::hash(&before.chain_hash, &r);
-    before.chain_hash = r.chain_hash;
     before.end = Some(r.start + r.wall_duration);
     before.is_cut = !is_whole || r.end_reason == ENDED_WITHOUT_NOTICE;
     r

@@ -18,7 +18,7 @@
 use super::drift::{Drift, Lost};
 use super::index::{Cursor, IndexEncoder, Sample};
 use super::reorder::{GUESSED_DURATION_90K, Reorder};
-use super::{GapCause, OpenId, Recording, RecordingId, chain, rotation};
+use super::{GapCause, OpenId, Recording, RecordingId, rotation};
 use crate::h264::VideoSampleEntry;
 use crate::time::{Duration90k, Wall90k};
 use std::fmt;
@@ -67,8 +67,6 @@ pub struct Start {
     pub open: OpenId,
     pub run: Run,
     pub sample_entry: Arc<VideoSampleEntry>,
-    /// The chain hash of the stream's recording before it; zeros for the first.
-    pub prev_chain_hash: [u8; 32],
     pub clock_untrusted: bool,
 }
 
@@ -113,7 +111,6 @@ pub struct Writer {
     id: RecordingId,
     open: OpenId,
     sample_entry: Arc<VideoSampleEntry>,
-    prev_chain_hash: [u8; 32],
     clock_untrusted: bool,
     run: Run,
     /// All samples but the newest.
@@ -221,7 +218,6 @@ impl Writer {
             id: s.id,
             open: s.open,
             sample_entry: s.sample_entry,
-            prev_chain_hash: s.prev_chain_hash,
             clock_untrusted: s.clock_untrusted,
             run,
             index,
@@ -406,7 +402,7 @@ impl Writer {
         let media = newest.dts.saturating_sub(self.first_dts) + i64::from(duration);
         let start = self.run.drift.start();
         let wall_duration = self.run.drift.end_recording(Duration90k(media));
-        let mut recording = Recording {
+        let recording = Recording {
             id: self.id,
             open: self.open,
             run_offset: self.run.offset,
@@ -423,7 +419,6 @@ impl Writer {
             chain_hash: [0; 32],
             end_reason: end_reason.into(),
         };
-        recording.chain_hash = chain::hash(&self.prev_chain_hash, &recording);
         self.run.offset += 1;
         self.run.index_bytes = recording.index.len();
         Ok((recording, self.run))

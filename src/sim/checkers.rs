@@ -44,6 +44,8 @@ pub struct Memory {
     /// Those that had been there and are no more, and the latest time that the recorder's clock had
     /// shown when they were missed.
     deleted: BTreeMap<RecordingId, Wall90k>,
+    /// Those that were taken in and given up in one commit, so that nothing is known of them.
+    unseen: BTreeSet<RecordingId>,
     /// The frames found in recordings.
     recorded: BTreeMap<StreamKey, BTreeMap<FrameId, RecordingId>>,
 }
@@ -53,6 +55,11 @@ pub struct Memory {
 struct Seen {
     data_hash: [u8; 16],
     chain_hash: [u8; 32],
+    /// The chain hash that it follows, where that can be known.
+    follows: Option<[u8; 32]>,
+    dir: DirId,
+    /// Newer ones had been there before it.
+    is_late: bool,
     end: Wall90k,
 }
 
@@ -104,7 +111,11 @@ fn check_rows(
     memory: &mut Memory,
     files: Files,
 ) -> Result<(), Broken> {
+    let unseen = rows.garbage.iter().copied();
+    let unseen = unseen.filter(|id| !memory.seen.contains_key(id));
+    memory.unseen.extend(unseen.collect::<Vec<_>>());
     for (key, (id, stream)) in &rows.streams {
+        let new = see_new(stream, *id, memory);
         let mut previous: Option<&Recording> = None;
         for (dir, r) in &stream.recordings {
             let fail = |rule, what: String| Err(Broken::new(rule, format!("{}: {what}", r.id)));
@@ -112,9 +123,6 @@ fn check_rows(
                 if p.start + p.wall_duration > r.start {
                     let over = p.start + p.wall_duration - r.start;
                     return fail("no-overlap", format!("begins {over} before {} ends", p.id));
-                }
-                if chain::verify(&p.chain_hash, r).is_none() {
-                    return fail("chain", format!("does not follow {}", p.id));
                 }
             }
             previous = Some(r);
@@ -125,11 +133,14 @@ fn check_rows(
                         "is another recording than before".to_owned(),
                     );
                 }
+                if seen.follows.is_some_and(|h| chain::verify(&h, r).is_none()) {
+                    return fail("chain", "does not follow the one before".to_owned());
+                }
                 if memory.deleted.contains_key(&r.id) {
                     return fail("sequence-once", "is back after it was deleted".to_owned());
                 }
             }
-            let is_new = !memory.seen.contains_key(&r.id);
+            let is_new = new.contains(&r.id);
             if is_new || files == Files::All {
                 let bytes = durable_bytes(world, rows, *dir, r)?;
                 check_bytes(r, bytes)?;
@@ -137,30 +148,66 @@ fn check_rows(
                     identify(r, bytes, log, memory.recorded.entry(*key).or_default())?;
                 }
             }
-            let seen = Seen {
-                data_hash: r.data_hash,
-                chain_hash: r.chain_hash,
-                end: r.start + r.wall_duration,
-            };
-            memory.seen.insert(r.id, seen);
+            if let Some(seen) = memory.seen.get_mut(&r.id) {
+                seen.end = r.start + r.wall_duration;
+            }
         }
         let there: BTreeSet<RecordingId> = stream.recordings.iter().map(|(_, r)| r.id).collect();
-        let of_stream = memory.seen.keys().filter(|r| r.stream == *id);
-        let gone: Vec<RecordingId> = of_stream
-            .filter(|id| !there.contains(id))
-            .copied()
-            .collect();
-        if let (Some(oldest), Some(newest_gone)) = (there.first(), gone.last()) {
-            if newest_gone > oldest {
+        let of_stream = memory.seen.iter().filter(|(r, _)| r.stream == *id);
+        let (there, gone): (Vec<_>, Vec<_>) = of_stream.partition(|(id, _)| there.contains(id));
+        // A disk that is short of room takes it from what is on it, wherever the oldest is. What came late
+        // came too late to be given up first.
+        let rivals = |a: &Seen, b: &Seen| a.dir == b.dir || !world.scenario.squeezes_disks();
+        let in_order = there.iter().filter(|(_, seen)| !seen.is_late);
+        for (oldest, seen) in in_order {
+            let newest_gone = gone.iter().rfind(|(_, gone)| rivals(gone, seen));
+            if let Some((newest_gone, _)) = newest_gone.filter(|(id, _)| id > oldest) {
                 let what = format!("{newest_gone} is gone and the older {oldest} is there");
                 return Err(Broken::new("oldest-first", what));
             }
         }
+        let gone: Vec<RecordingId> = gone.into_iter().map(|(id, _)| *id).collect();
         for id in gone {
             memory.deleted.entry(id).or_insert(world.latest_wall);
         }
     }
     Ok(())
+}
+
+/// Remembers what a stream has that was not seen before, and what each of that must follow in the chain: the
+/// recording with the highest lower number that the database had when it took it.
+fn see_new(rows: &StreamRows, stream: StreamId, memory: &mut Memory) -> BTreeSet<RecordingId> {
+    let [first, last] = [0, u32::MAX].map(|sequence| RecordingId { stream, sequence });
+    let mut found = BTreeSet::new();
+    let by_id: BTreeMap<RecordingId, &(DirId, Recording)> =
+        rows.recordings.iter().map(|r| (r.1.id, r)).collect();
+    for id in &rows.taken {
+        if memory.seen.contains_key(id) {
+            continue;
+        }
+        let (dir, r) = by_id[id];
+        let before = memory.seen.range(first..r.id).next_back();
+        let is_late = memory.seen.range(r.id..=last).next().is_some();
+        let follows = match before {
+            // Its hash is not known to the database any more.
+            Some((id, _)) if is_late && memory.deleted.contains_key(id) => None,
+            Some((id, _)) if memory.unseen.range(*id..r.id).next().is_some() => None,
+            None if memory.unseen.range(first..r.id).next().is_some() => None,
+            Some((_, seen)) => Some(seen.chain_hash),
+            None => Some([0; 32]),
+        };
+        let seen = Seen {
+            data_hash: r.data_hash,
+            chain_hash: r.chain_hash,
+            follows,
+            dir: *dir,
+            is_late,
+            end: r.start + r.wall_duration,
+        };
+        memory.seen.insert(r.id, seen);
+        found.insert(r.id);
+    }
+    found
 }
 
 /// What of a recording's file no power cut could take away.

@@ -24,6 +24,8 @@ pub struct Rows {
 pub struct StreamRows {
     /// In order of sequence number, each with the directory that it is in.
     pub recordings: Vec<(DirId, Recording)>,
+    /// The recordings in the order in which the database took them.
+    pub taken: Vec<RecordingId>,
     /// In order of start.
     pub gaps: Vec<Gap>,
 }
@@ -58,7 +60,16 @@ impl Rows {
                     let ever = Wall90k(i64::MIN / 4)..Wall90k(i64::MAX / 4);
                     let recordings = recordings.remove(&stream.id).unwrap_or_default();
                     let gaps = database.gaps(stream.id, &ever)?;
-                    let all = StreamRows { recordings, gaps };
+                    let mut taken = Vec::new();
+                    for (_, r) in &recordings {
+                        taken.push((database.order_of(r.id)?, r.id));
+                    }
+                    taken.sort();
+                    let all = StreamRows {
+                        recordings,
+                        taken: taken.into_iter().map(|(_, id)| id).collect(),
+                        gaps,
+                    };
                     rows.streams.insert((index, stream.kind), (stream.id, all));
                 }
             }

@@ -331,6 +331,35 @@ fn changed_rows_are_told() {
 }
 
 #[test]
+fn what_came_late_is_no_fault() {
+    let mut r = Recorder::new();
+    let (main, f) = (r.main(), footage(1));
+    let at = |n: i64| TEN + Duration90k::from_secs(2 * n);
+    r.record(main, &f, &f.frames, at(0));
+    // Two that a disk brings later, and what was recorded to another meanwhile.
+    let late = [1, 2].map(|n| r.record_unknown(main, &f, &f.frames, at(n)));
+    r.record(main, &f, &f.frames, at(3));
+    for recording in late {
+        r.flush(Flush {
+            late: vec![(r.dir(), recording)],
+            ..Flush::default()
+        });
+    }
+    r.record(main, &f, &f.frames, at(4));
+    check(&r, &[], 0, &["5 recordings"]);
+    // Each of them is tied to the chain all the same.
+    r.stop();
+    for sequence in 0..5 {
+        let changed = format!("update recording set start_90k = start_90k {{}} 1 where sequence = {sequence}");
+        sql(&r, &changed.replace("{}", "+"));
+        let word = format!("recording 1/{sequence}: it does not follow in the hash chain");
+        check(&r, &["--fast"], 3, &[&word]);
+        sql(&r, &changed.replace("{}", "-"));
+    }
+    check(&r, &["--fast"], 0, &[]);
+}
+
+#[test]
 fn what_the_database_counts_is_mended() {
     let mut r = with_three();
     r.stop();

@@ -26,8 +26,8 @@ pub struct Recorder {
     /// Open as a daemon has it, with its lock.
     db: Option<Database>,
     pub snapshot: Snapshot,
-    /// The end of each stream: next sequence, chain hash.
-    ends: BTreeMap<StreamId, (u32, [u8; 32])>,
+    /// The next sequence number of each stream.
+    ends: BTreeMap<StreamId, u32>,
 }
 
 impl Recorder {
@@ -124,7 +124,7 @@ impl Recorder {
     }
 
     fn writer(&self, stream: StreamId, footage: &Footage) -> Writer {
-        let (sequence, prev_chain_hash) = self.ends.get(&stream).copied().unwrap_or_default();
+        let sequence = self.ends.get(&stream).copied().unwrap_or_default();
         let reordered = footage.frames.iter().any(|f| f.pts < f.dts);
         Writer::start(Start {
             id: RecordingId { stream, sequence },
@@ -139,7 +139,6 @@ impl Recorder {
                 avcc: footage.avcc.clone(),
                 reorder_frames: if reordered { 2 } else { 0 },
             }),
-            prev_chain_hash,
             clock_untrusted: false,
         })
     }
@@ -152,18 +151,30 @@ impl Recorder {
         frames: &[Frame],
         start: Wall90k,
     ) -> Recording {
+        let recording = self.record_unknown(stream, footage, frames, start);
+        self.flush(Flush {
+            wall: start,
+            recordings: vec![(self.dir(), recording.clone())],
+            ..Flush::default()
+        });
+        recording
+    }
+
+    /// The same, but neither database nor journal get to know of it.
+    pub fn record_unknown(
+        &mut self,
+        stream: StreamId,
+        footage: &Footage,
+        frames: &[Frame],
+        start: Wall90k,
+    ) -> Recording {
         let mut writer = self.writer(stream, footage);
         let bytes = add(&mut writer, frames, start);
         writer.written(&bytes);
         let (recording, _) = writer.finish(None, "it was enough").unwrap();
         std::fs::write(self.sample_file(recording.id), &bytes).unwrap();
         self.ends
-            .insert(stream, (recording.id.sequence + 1, recording.chain_hash));
-        self.flush(Flush {
-            wall: start,
-            recordings: vec![(self.dir(), recording.clone())],
-            ..Flush::default()
-        });
+            .insert(stream, recording.id.sequence + 1);
         recording
     }
 

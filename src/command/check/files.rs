@@ -92,7 +92,7 @@ fn committed(snapshot: &Snapshot) -> BTreeMap<StreamId, Committed> {
     let committed = streams.map(|s| {
         let committed = Committed {
             next_sequence: s.next_sequence,
-            chain_hash: s.last_chain_hash,
+            holes: s.holes.clone(),
         };
         (s.id, committed)
     });
@@ -163,7 +163,7 @@ impl FileCheck<'_> {
             let is_new = self
                 .committed
                 .get(&id.stream)
-                .is_some_and(|c| id.sequence >= c.next_sequence);
+                .is_some_and(|c| c.lacks(id.sequence));
             if has_row || is_new || self.db.knows_file(id)? {
                 continue;
             }

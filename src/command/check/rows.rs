@@ -5,7 +5,7 @@ use moonfire_nvr::db::{self, Database};
 use moonfire_nvr::recording::index::{self, Totals};
 use moonfire_nvr::recording::{DirId, Gap, Recording, RecordingId, StreamId, chain};
 use moonfire_nvr::time::{Duration90k, Wall90k};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
 /// Recordings that are asked for at a time: about 2 MB of indexes.
@@ -52,7 +52,9 @@ pub fn check(db: &Database, names: &Names, problems: &mut Problems) -> Result<Ro
                     other.insert(OneStream::new(id))
                 }
             };
-            of_stream.check(&r, names, problems);
+            // It may have been given up meanwhile.
+            let order = db.order_of(r.id)?.unwrap_or(i64::MAX);
+            of_stream.check(&r, order, names, problems);
             check_sums(db, &r, names, problems)?;
             rows.recordings += 1;
             rows.of_dir.entry(dir).or_default().push(Expected {
@@ -88,11 +90,21 @@ fn check_sums(
     Ok(())
 }
 
+/// What came late goes before others by its number and after them in the chain. So many recordings before
+/// the one that is looked at are remembered for that: more than a disk brings back.
+const MAX_LATE: usize = 8_192;
+
 /// A stream, as far as its rows were read.
 struct OneStream {
     id: StreamId,
-    /// Sequence number and chain hash of the recording before.
-    before: Option<(u32, [u8; 32])>,
+    /// The sequence number of the recording before.
+    before: Option<u32>,
+    /// The recordings before without a number missing, but for those that came in later than one that follows
+    /// them: their order and chain hashes. A recording follows in the chain the last of them that was there when
+    /// it came in.
+    chain: VecDeque<(i64, [u8; 32])>,
+    /// `chain` is all that there ever was before.
+    from_first: bool,
     spans: Vec<Range<Wall90k>>,
 }
 
@@ -101,11 +113,14 @@ impl OneStream {
         OneStream {
             id,
             before: None,
+            chain: VecDeque::new(),
+            from_first: false,
             spans: Vec::new(),
         }
     }
 
-    fn check(&mut self, r: &Recording, names: &Names, problems: &mut Problems) {
+    /// `order` tells which recordings came in before.
+    fn check(&mut self, r: &Recording, order: i64, names: &Names, problems: &mut Problems) {
         let expected = Totals {
             samples: r.video_samples,
             sync_samples: r.video_sync_samples,
@@ -116,11 +131,16 @@ impl OneStream {
             problems.found(format!("{}: {e}", names.recording(r.id)), Mend::Nothing);
         }
         // What came before the oldest, or before one whose neighbor was given up, is not known.
-        let before = match self.before {
-            None if r.id.sequence == 0 => Some([0; 32]),
-            Some((sequence, hash)) if r.id.sequence.checked_sub(1) == Some(sequence) => Some(hash),
-            _ => None,
-        };
+        if r.id.sequence == 0 || r.id.sequence.checked_sub(1) != self.before {
+            self.chain.clear();
+            self.from_first = r.id.sequence == 0;
+        }
+        self.before = Some(r.id.sequence);
+        while self.chain.back().is_some_and(|(came, _)| *came > order) {
+            self.chain.pop_back();
+        }
+        let first = Some([0; 32]).filter(|_| self.from_first);
+        let before = self.chain.back().map(|(_, hash)| *hash).or(first);
         if before.is_some_and(|hash| chain::verify(&hash, r).is_none()) {
             let what = format!(
                 "{}: it does not follow in the hash chain: its row or the one before was changed",
@@ -128,7 +148,11 @@ impl OneStream {
             );
             problems.found(what, Mend::Nothing);
         }
-        self.before = Some((r.id.sequence, r.chain_hash));
+        self.chain.push_back((order, r.chain_hash));
+        if self.chain.len() > MAX_LATE {
+            self.chain.pop_front();
+            self.from_first = false;
+        }
         self.spans.push(r.start..r.start + r.wall_duration);
     }
 

@@ -6,6 +6,7 @@ mod devices;
 mod dirs;
 mod flash;
 mod flush;
+mod late;
 mod list;
 mod mend;
 mod open;
@@ -104,7 +105,7 @@ pub(super) fn recording(open: OpenId, stream: StreamId, sequence: u32) -> Record
         sample_entry: sample_entry(),
         index: vec![7; 3600],
         data_hash: [sequence as u8; 16],
-        chain_hash: [(sequence as u8).wrapping_add(1); 32],
+        chain_hash: [0; 32],
         end_reason: String::new(),
     }
 }
@@ -125,6 +126,12 @@ pub(super) fn flush(db: &mut Database, flush: Flush) -> Result<Flushed, Error> {
         Reply::Flushed(flushed) => Ok(*flushed),
         other => panic!("{other:?}"),
     }
+}
+
+/// The chain hash of a recording that there is.
+pub(super) fn chain_hash(db: &Database, stream: StreamId, sequence: u32) -> [u8; 32] {
+    let id = RecordingId { stream, sequence };
+    db.recording(id).unwrap().unwrap().1.chain_hash
 }
 
 /// Commits recordings `sequences` of `stream` to directory 1.
@@ -149,7 +156,7 @@ pub(super) fn record(
 
 /// What schema version 3 and later ones added goes again.
 pub(super) const UNDO_3: &str = "
-    drop table device; drop table device_try;
+    drop table hole; drop table device; drop table device_try;
     alter table sample_dir drop column in_file; alter table camera drop column removed;
     drop table signal_change; drop table signal_camera; drop table signal; drop table signal_state;
     drop table signal_type; drop table api_token; drop table session; drop table user_camera;

@@ -80,11 +80,12 @@ impl Recorder {
     /// what was recorded before is moved.
     pub fn durable(&mut self, recording: &Recording, set: Option<Duration90k>) {
         self.durable.add_recording(recording, self.open, set);
+        self.committed.add(recording.id.sequence);
     }
 
     /// All recordings that have ended are durable.
     pub(super) fn is_all_durable(&self) -> bool {
-        self.told.chain_hash == self.durable.chain_hash
+        self.told.last == self.durable.last
     }
 
     /// The directory is lost: what is not durable is left to its journal.
@@ -151,9 +152,52 @@ impl Recorder {
         let gap = self.gap_until(start, untrusted);
         self.told.add_recording(recording, self.open, moved);
         self.durable = self.told;
-        // What was lost with the directory used up sequence numbers, which its journal may yet tell of.
-        self.durable.next_sequence = recording.id.sequence + 1;
+        self.committed.add(recording.id.sequence);
         gap
+    }
+
+    /// A recording that a directory's journal told of comes late: its stream has gone on meanwhile, in
+    /// another directory, or what is missing there is told already.
+    pub fn is_late(&self, recording: &Recording, moved: Option<Duration90k>) -> bool {
+        let gives_way = recording.clock_untrusted && recording.open != self.open;
+        let start = self.told.start_of(recording, moved);
+        let is_told = !self.is_new && !gives_way && start + SHORTEST_GAP < self.told.until;
+        self.went_on(recording) || is_told
+    }
+
+    /// The stream has gone on after `recording`.
+    fn went_on(&self, recording: &Recording) -> bool {
+        self.active.is_some()
+            || self.told.last > Some(recording.id.sequence)
+            || !self.committed.lacks_from(recording.id.sequence)
+    }
+
+    /// Such a one is going to be entered once [`Self::has_settled`] what was begun after it, up to the
+    /// number that is returned.
+    pub fn came_late(
+        &mut self,
+        recording: &Recording,
+        moved: Option<Duration90k>,
+    ) -> Option<u32> {
+        if !self.went_on(recording) && self.is_all_durable() {
+            self.told.add_recording(recording, self.open, moved);
+            self.durable = self.told;
+            self.committed.add(recording.id.sequence);
+            return None;
+        }
+        for reached in [&mut self.told, &mut self.durable] {
+            reached.add_late(recording, self.open);
+        }
+        self.committed.add(recording.id.sequence);
+        let active = self.active.as_ref().map(|a| a.writer.id().sequence);
+        active.or(self.told.last)
+    }
+
+    /// All recordings up to `sequence` are durable, or nothing comes of them any more.
+    pub fn has_settled(&self, sequence: Option<u32>) -> bool {
+        let active = self.active.as_ref().map(|a| a.writer.id().sequence);
+        let goes_on = sequence.is_some() && active.is_some_and(|a| Some(a) <= sequence);
+        !goes_on && (self.durable.last >= sequence || self.is_all_durable())
     }
 
     /// The directory is attached, and its journal has told all that it knows. Sequence numbers below

@@ -15,6 +15,7 @@ use super::port::{FileId, Severity};
 use super::reached::Reached;
 use crate::h264::VideoSampleEntry;
 use crate::recording::index::Sample;
+use crate::recording::recovery::Committed;
 use crate::recording::rotation::{Cut, Rotation};
 use crate::recording::writer::{NewSample, Run, Start, Writer, WriterError};
 use crate::recording::{DirId, Gap, GapCause, OpenId, RecordingId};
@@ -145,6 +146,8 @@ pub struct Recorder {
     told: Reached,
     /// The same of those that are durable: what is gone on from if the disk is lost.
     durable: Reached,
+    /// Which recordings the database has, or is going to have: those that are durable.
+    committed: Committed,
     pause: Pause,
     /// The directory is away: its journal may know of recordings that are not known here.
     unsettled: bool,
@@ -174,11 +177,11 @@ pub struct Recorder {
 /// What a recorder goes on from.
 pub struct Resume {
     pub open: OpenId,
-    pub next_sequence: u32,
+    /// How far the database has got.
+    pub committed: Committed,
     /// The media durations of all recordings there ever were, and the runs.
     pub media_duration: Duration90k,
     pub runs: u32,
-    pub chain_hash: [u8; 32],
     /// Up to here recordings and gaps are told.
     pub told_until: Wall90k,
     /// The end of its newest recording.
@@ -194,8 +197,7 @@ pub struct Resume {
 impl Recorder {
     pub fn new(name: StreamName, resume: Resume) -> Recorder {
         let reached = Reached::new(
-            resume.next_sequence,
-            resume.chain_hash,
+            resume.committed.next_sequence,
             resume.told_until,
             resume.is_new && resume.clock_untrusted,
             resume.last_end,
@@ -211,6 +213,7 @@ impl Recorder {
             entry: None,
             told: reached,
             durable: reached,
+            committed: resume.committed,
             pause: Pause {
                 cause: resume.cause,
                 detail: resume.detail,
@@ -243,10 +246,9 @@ impl Recorder {
         self.active.is_some()
     }
 
-    /// The sequence number of the next recording, and the chain hash it goes on from, counting only
-    /// what is durable.
-    pub fn durable_next(&self) -> (u32, [u8; 32]) {
-        (self.durable.next_sequence, self.durable.chain_hash)
+    /// Which recordings the database has, or is going to have: those that are durable.
+    pub fn committed(&self) -> &Committed {
+        &self.committed
     }
 
     /// Why nothing is being recorded, for people; `None` while recording.
@@ -529,7 +531,6 @@ impl Recorder {
             open: self.open,
             run,
             sample_entry: entry,
-            prev_chain_hash: self.told.chain_hash,
             clock_untrusted: !cx.clock_trusted,
         });
         let file = dir.create(cx, id);
@@ -701,9 +702,16 @@ impl Recorder {
     }
 
     /// The settings of its stream were changed, and recording was stopped: it goes on from where it
-    /// is. `moved_from` is the directory of before, if it records to another one from now on.
-    pub fn settings_changed(mut self, name: StreamName, moved_from: Option<DirId>) -> Recorder {
+    /// is. `moved_from` is the directory of before, if it records to another one from now on: with numbers
+    /// from `next_sequence` on, as the old one may still bring recordings of lower ones.
+    pub fn settings_changed(
+        mut self,
+        name: StreamName,
+        moved_from: Option<DirId>,
+        next_sequence: u32,
+    ) -> Recorder {
         self.name = name;
+        self.told.next_sequence = self.told.next_sequence.max(next_sequence);
         if moved_from.is_some() {
             self.moving_from = self.moving_from.or(moved_from);
             self.unsettled = true;

@@ -117,7 +117,15 @@ fn gaps_that_follow_one_another_cost_one() {
     // With too many waiting, the reason that was first stands for what follows.
     (1_002..100_000).for_each(|n| commit.add_gap(gap(n, &format!("{}", n / 2))));
     let mut out = Outbox::default();
-    commit.begin(&mut out, Monotonic(0), Wall90k(0), Vec::new(), None, false);
+    commit.begin(
+        &mut out,
+        Monotonic(0),
+        Wall90k(0),
+        Vec::new(),
+        Vec::new(),
+        None,
+        false,
+    );
     let Some(Action::Db { request, .. }) = out.pop() else {
         panic!()
     };

@@ -2,7 +2,7 @@
 //! connection takes them.
 
 use super::Web;
-use super::given_up::AWAY;
+use super::given_up::{AWAY, HANGS};
 use super::indexes::BATCH;
 use super::sample_files::Found;
 use super::view::View;
@@ -160,6 +160,7 @@ impl Body {
                     Found::Open(file) => file,
                     Found::Opening => return Err(Progress::Opening),
                     Found::Away => return Err(Progress::Failed(AWAY.to_owned())),
+                    Found::Hangs => return Err(Progress::Failed(HANGS.to_owned())),
                 };
                 // No more than what is wanted ahead, so that none waits long for its turn.
                 let room = AHEAD_BYTES - self.ahead;

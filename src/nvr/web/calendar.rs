@@ -184,7 +184,8 @@ impl Nvr {
 
     /// A commit has succeeded.
     pub(in crate::nvr) fn calendar_committed(&mut self, flush: &db::Flush, gone: &[db::Garbage]) {
-        if flush.restamp.is_some() {
+        // What is moved, or came late, lies elsewhere than was thought.
+        if flush.restamp.is_some() || !flush.late.is_empty() {
             return self.begin_calendar();
         }
         let zone = &self.config.time_zone;

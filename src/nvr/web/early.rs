@@ -4,8 +4,8 @@
 //! They wait, [`LIMIT`] at most: a page or a player that was open while the recorder was started anew should not
 //! see an error for that. Later a disk that is away is away, and a camera that is not recorded is not recorded.
 
-use super::given_up::AWAY;
-use super::sample_files::Found;
+use super::given_up::{AWAY, HANGS};
+use super::sample_files::{Found, SampleFiles};
 use super::task::{Came, Place, Task};
 use super::view::View;
 use super::{Asking, Doing, Stage};
@@ -161,7 +161,10 @@ impl Nvr {
     ) {
         let until = until.unwrap_or(now.monotonic + LIMIT);
         let file = match self.web.files.get(&mut self.out, place.dir, place.id, conn) {
-            Found::Open(file) => file,
+            Found::Open(file) if !SampleFiles::hangs(&self.out, place.dir) => file,
+            Found::Open(_) | Found::Hangs => {
+                return self.came(now, conn, Came::Sample(Err(HANGS.to_owned())));
+            }
             Found::Opening => return,
             Found::Away if now.monotonic < until && self.is_about_to_be_attached(place.dir) => {
                 return self.wait_with_task(conn, until, |task| Wants::Sample { task, place });

@@ -12,6 +12,8 @@ use crate::time::{Monotonic, Now};
 
 /// Why something cannot be read.
 pub const AWAY: &str = "its sample directory is away";
+/// Why it cannot either.
+pub const HANGS: &str = "its disk does not answer";
 
 impl Nvr {
     /// Something of it is in a directory that cannot be used now: why, for people.

@@ -19,6 +19,10 @@ pub fn files_for_reading(descriptors: usize) -> usize {
     (descriptors / 8 * 3).clamp(MIN_OPEN, MAX_OPEN)
 }
 
+/// What those who look may have asked of a disk that is not answered. One that hangs would be asked for more
+/// each time somebody comes, tires of waiting and comes again.
+const MAX_READINGS: usize = 128;
+
 /// A file's way.
 enum State {
     /// These wait for it.
@@ -41,6 +45,8 @@ pub enum Found {
     Opening,
     /// Its directory cannot be used now.
     Away,
+    /// Its disk has more to answer already than it should: it hangs.
+    Hangs,
 }
 
 /// See the module.
@@ -103,6 +109,9 @@ impl SampleFiles {
                 }
             };
         }
+        if Self::hangs(out, dir) {
+            return Found::Hangs;
+        }
         let mut waiting = Vec::new();
         // It has come to another directory.
         if let Some(old) = self.entries.remove(&id) {
@@ -130,6 +139,11 @@ impl SampleFiles {
         };
         self.entries.insert(id, entry);
         Found::Opening
+    }
+
+    /// A disk that is read from has so much to answer that no more is asked of it.
+    pub fn hangs(out: &Outbox, dir: DirId) -> bool {
+        out.readings(dir) >= MAX_READINGS
     }
 
     /// An opening was answered: who waited for it.

@@ -204,7 +204,7 @@ fn put_finished(out: &mut Vec<u8>, r: &Recording) {
     put_entry(out, &r.sample_entry);
     put_bytes(out, &r.index);
     out.extend_from_slice(&r.data_hash);
-    out.extend_from_slice(&r.chain_hash);
+    out.extend_from_slice(&r.chain_hash); // Zeros, as the chain is the database's.
     put_bytes(out, r.end_reason.as_bytes());
 }
 

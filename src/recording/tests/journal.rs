@@ -18,7 +18,7 @@ const PLACE: Place = Place {
 };
 
 fn recording(sequence: u32) -> Recording {
-    let mut w = start(id(1, sequence), Run::new(None), [4; 32]);
+    let mut w = start(id(1, sequence), Run::new(None));
     w.add(sample(0, 10, true)).unwrap();
     w.add(sample(3_000, 20, false)).unwrap();
     w.written(&[1; 30]);
@@ -168,7 +168,7 @@ fn grow(w: &mut Writer, frames: i64) {
 fn a_segment_is_complete_and_lets_the_others_go() {
     let mut j = Journal::new(PLACE.directory, 8, vec![5, 7]);
     assert!(j.should_rotate());
-    let mut w = start(id(1, 1), Run::new(None), [0; 32]);
+    let mut w = start(id(1, 1), Run::new(None));
     // Nothing is told of a writer that has nothing, or while there is no segment.
     j.checkpoint(&mut w);
     assert!(!j.has_pending());
@@ -214,7 +214,7 @@ fn a_segment_is_complete_and_lets_the_others_go() {
 #[test]
 fn a_segment_is_left_once_it_has_grown() {
     let mut j = Journal::new(PLACE.directory, 0, Vec::new());
-    let mut w = start(id(1, 1), Run::new(None), [0; 32]);
+    let mut w = start(id(1, 1), Run::new(None));
     grow(&mut w, 100);
     let done: Vec<_> = (0..8_000).map(recording).collect();
     let _ = j.begin_segment([&mut w], &done);

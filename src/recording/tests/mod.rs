@@ -35,13 +35,12 @@ fn id(stream: i32, sequence: u32) -> RecordingId {
     }
 }
 
-fn start(id: RecordingId, run: Run, prev_chain_hash: [u8; 32]) -> Writer {
+fn start(id: RecordingId, run: Run) -> Writer {
     Writer::start(Start {
         id,
         open: OpenId(1),
         run,
         sample_entry: entry(0),
-        prev_chain_hash,
         clock_untrusted: false,
     })
 }

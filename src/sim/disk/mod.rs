@@ -19,10 +19,14 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use uuid::Uuid;
 
 /// More disk operations under way than this at once mean that the core has no bound of its own.
 pub const MAX_OPERATIONS: usize = 256;
+
+/// A disk in order answers within this time.
+const IN_ORDER: Duration = Duration::from_millis(500);
 
 /// What one sees at the disk's path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,6 +153,9 @@ struct Pending {
     request: DiskRequest,
     /// What the syncing of a directory covers.
     mark: Mark,
+    asked: Monotonic,
+    /// It takes longer than a disk in order does.
+    hangs: bool,
     /// The directory that it is about, as it was when it was asked for: disk and era.
     place: Option<(usize, u32)>,
 }
@@ -227,13 +234,15 @@ impl Disks {
         self.most_operations
     }
 
-    /// Operations under way that bring frames to the disk.
+    /// Operations under way that bring frames to a disk and that it has not taken too long over: those
+    /// cannot be waited for.
     pub fn unfinished(&self) -> usize {
         let unfinished = self.pending.iter().filter(|p| {
-            matches!(
+            let brings = matches!(
                 p.request,
                 DiskRequest::Create { .. } | DiskRequest::Write { .. } | DiskRequest::Sync { .. }
-            )
+            );
+            brings && !p.hangs
         });
         unfinished.count()
     }
@@ -293,6 +302,8 @@ impl Disks {
                 op,
                 request,
                 mark,
+                asked: now,
+                hangs: at > now + IN_ORDER,
                 place,
             },
         );
@@ -418,6 +429,7 @@ impl Disks {
             request,
             mark,
             place,
+            ..
         } = pending;
         let mut buffer = None;
         let result = match request {
@@ -618,15 +630,16 @@ impl Disks {
         self.most_open_for_reading = self.most_open_for_reading.max(count);
     }
 
-    /// How many files are being opened or read for somebody.
-    pub fn reads_under_way(&self) -> usize {
+    /// How many readings are under way, and since when the oldest is.
+    pub fn reads_under_way(&self) -> (usize, Option<Monotonic>) {
         let reads = self.pending.iter().filter(|p| {
             matches!(
                 p.request,
                 DiskRequest::Open { .. } | DiskRequest::Read { .. }
             )
         });
-        reads.count()
+        let asked: Vec<Monotonic> = reads.map(|p| p.asked).collect();
+        (asked.len(), asked.iter().min().copied())
     }
 
     fn on_file(

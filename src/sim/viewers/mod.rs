@@ -128,6 +128,8 @@ struct Link {
 pub struct Viewers {
     browsers: Vec<Browser>,
     links: BTreeMap<ConnId, Link>,
+    /// When each connection was opened.
+    opened: Vec<Monotonic>,
     used: BTreeSet<ConnId>,
     agenda: Agenda<Step>,
     random: Random,
@@ -150,6 +152,7 @@ impl Viewers {
         let mut viewers = Viewers {
             browsers,
             links: BTreeMap::new(),
+            opened: Vec::new(),
             used: BTreeSet::new(),
             agenda: Agenda::default(),
             cold_percent: random.pick(&[0, 20, 100]),
@@ -163,6 +166,11 @@ impl Viewers {
             viewers.act_within(Monotonic(0), viewer, 0..=60_000);
         }
         viewers
+    }
+
+    /// Connections that were opened since then.
+    pub fn opened_since(&self, then: Monotonic) -> usize {
+        self.opened.len() - self.opened.partition_point(|at| *at < then)
     }
 
     /// How many there ever were.
@@ -270,6 +278,7 @@ impl Viewers {
             take_due: false,
         };
         self.links.insert(conn, link);
+        self.opened.push(now);
         self.ask(now, viewer, witness);
     }
 

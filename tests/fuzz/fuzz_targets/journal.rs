@@ -9,7 +9,7 @@ use moonfire_nvr::recording::directory::Directory;
 use moonfire_nvr::recording::journal::record::{self, HEADER_BYTES, MAGIC, Place, Record};
 use moonfire_nvr::recording::journal::segment_name;
 use moonfire_nvr::recording::recovery::{AttachRequest, Committed, attach, read_uncommitted};
-use moonfire_nvr::recording::{DirIdentity, Recording, RecordingId, StreamId, chain, index};
+use moonfire_nvr::recording::{DirIdentity, Recording, RecordingId, StreamId, index};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
@@ -165,7 +165,8 @@ fuzz_target!(|input: &[u8]| {
             .map(|s| {
                 let committed = Committed {
                     next_sequence: s as u32,
-                    chain_hash: [0; 32],
+                    // One of a stream's numbers before was never committed.
+                    holes: (0..u32::from(s > 1)).map(|_| 0..1).collect(),
                 };
                 (StreamId(s), committed)
             })
@@ -192,7 +193,7 @@ fuzz_target!(|input: &[u8]| {
 
     let mut last: BTreeMap<StreamId, &Recording> = BTreeMap::new();
     for r in &seen {
-        assert!(r.id.sequence >= request.committed[&r.id.stream].next_sequence);
+        assert!(request.committed[&r.id.stream].lacks(r.id.sequence));
         let totals = index::totals(&r.index).expect("a sound index");
         assert_eq!(totals.bytes, r.sample_file_bytes);
         assert_eq!(totals.samples, r.video_samples);
@@ -200,8 +201,6 @@ fuzz_target!(|input: &[u8]| {
         assert_eq!(digest(r.sample_file_bytes), Some(r.data_hash));
         assert_eq!(dir.len(&r.id.file_name()).ok().flatten(), Some(totals.bytes.into()));
         let before = last.insert(r.id.stream, r);
-        let chained = before.map_or([0; 32], |b| b.chain_hash);
-        assert!(chain::verify(&chained, r).is_some());
         if let Some(b) = before {
             assert!(b.id.sequence < r.id.sequence);
             assert!(b.start + b.wall_duration <= r.start);
