@@ -1,10 +1,10 @@
 //! Bringing the configuration's cameras and directories in, and telling the daemon what is there.
 
 use super::database::new_uuid;
-use super::{devices, holes};
 use super::{
     Camera, Database, Dir, Error, Garbage, Removed, Snapshot, Stream, StreamKind, StreamTotals,
 };
+use super::{devices, holes};
 use crate::config::{CameraConfig, Secret, StreamConfig, Transport};
 use crate::recording::{DirId, OpenId, RecordingId, StreamId};
 use crate::time::{Duration90k, Wall90k};

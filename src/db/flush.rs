@@ -470,7 +470,8 @@ fn give_up(tx: &Transaction, open: OpenId, oldest: &Oldest) -> Result<Garbage, E
             start: oldest.start,
             end: oldest.end,
             cause: GapCause::Disk,
-            detail: "given up, as its disk had no room; what is older is on another disk".to_owned(),
+            detail: "given up, as its disk had no room; what is older is on another disk"
+                .to_owned(),
             clock_untrusted: oldest.open == Some(open),
         };
         insert_gap(tx, open, &gap)?;

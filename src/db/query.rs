@@ -63,7 +63,9 @@ impl Database {
     pub fn order_of(&self, id: RecordingId) -> Result<Option<i64>, Error> {
         let order = self
             .connection
-            .prepare_cached("select index_id from recording where stream_id = ?1 and sequence = ?2")?
+            .prepare_cached(
+                "select index_id from recording where stream_id = ?1 and sequence = ?2",
+            )?
             .query_row(params![id.stream.0, id.sequence], |r| r.get(0))
             .optional()?;
         Ok(order)

@@ -45,15 +45,11 @@ impl Nvr {
 
     /// After a commit: more of what is being deleted goes with the next one, at once unless the disks
     /// still have enough to do with what has gone.
-    pub(super) fn go_on_deleting(
-        &mut self,
-        committed: &db::Flush,
-        gone: &[db::Garbage],
-    ) {
+    pub(super) fn go_on_deleting(&mut self, committed: &db::Flush, gone: &[db::Garbage]) {
         let ours = |id| self.is_being_deleted(id);
         let mut committed = committed.recordings.iter().chain(&committed.late);
-        let progress = committed.any(|(_, r)| ours(r.id.stream))
-            || gone.iter().any(|g| ours(g.id.stream));
+        let progress =
+            committed.any(|(_, r)| ours(r.id.stream)) || gone.iter().any(|g| ours(g.id.stream));
         if progress && self.commit.garbage_files() < db::MAX_DELETED_PER_FLUSH {
             self.commit.hurry();
         }

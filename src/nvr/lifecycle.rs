@@ -267,9 +267,9 @@ impl Nvr {
             }
             let moved_from = Some(old.dir()).filter(|d| *d != row.dir);
             let name = stream.name.clone();
-            stream.recorder =
-                old.recorder
-                    .settings_changed(name, moved_from, row.next_sequence);
+            stream.recorder = old
+                .recorder
+                .settings_changed(name, moved_from, row.next_sequence);
             stream.recorder.paused_by_user(why);
         }
         match &mut stream.session {

@@ -206,11 +206,7 @@ impl Outbox {
     /// not: what was asked of a disk cannot be taken back.
     pub fn readings(&self, dir: DirId) -> usize {
         let reads = |p: &&Pending| {
-            p.dir == dir
-                && matches!(
-                    p.purpose,
-                    Purpose::OpenForReading(_) | Purpose::ReadFor(_)
-                )
+            p.dir == dir && matches!(p.purpose, Purpose::OpenForReading(_) | Purpose::ReadFor(_))
         };
         self.operations.values().filter(reads).count()
     }

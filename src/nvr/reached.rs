@@ -221,12 +221,7 @@ mod tests {
         let by = secs(r.pick(&[0, 5, 100, 86_400]));
         let by = if r.percent(60) { -by } else { by };
         // Some of it may have been lost with a disk when the clock was set, and come back after.
-        let mut late = Reached::new(
-            sequence,
-            old_gap_end.unwrap_or(T),
-            false,
-            last_end,
-        );
+        let mut late = Reached::new(sequence, old_gap_end.unwrap_or(T), false, last_end);
         for (_, recording) in &new.recordings {
             late.add_recording(recording, open, Some(by));
         }

@@ -350,7 +350,9 @@ fn what_came_late_is_no_fault() {
     // Each of them is tied to the chain all the same.
     r.stop();
     for sequence in 0..5 {
-        let changed = format!("update recording set start_90k = start_90k {{}} 1 where sequence = {sequence}");
+        let changed = format!(
+            "update recording set start_90k = start_90k {{}} 1 where sequence = {sequence}"
+        );
         sql(&r, &changed.replace("{}", "+"));
         let word = format!("recording 1/{sequence}: it does not follow in the hash chain");
         check(&r, &["--fast"], 3, &[&word]);

@@ -173,8 +173,7 @@ impl Recorder {
         writer.written(&bytes);
         let (recording, _) = writer.finish(None, "it was enough").unwrap();
         std::fs::write(self.sample_file(recording.id), &bytes).unwrap();
-        self.ends
-            .insert(stream, recording.id.sequence + 1);
+        self.ends.insert(stream, recording.id.sequence + 1);
         recording
     }
 

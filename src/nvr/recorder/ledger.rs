@@ -174,11 +174,7 @@ impl Recorder {
 
     /// Such a one is going to be entered once [`Self::has_settled`] what was begun after it, up to the
     /// number that is returned.
-    pub fn came_late(
-        &mut self,
-        recording: &Recording,
-        moved: Option<Duration90k>,
-    ) -> Option<u32> {
+    pub fn came_late(&mut self, recording: &Recording, moved: Option<Duration90k>) -> Option<u32> {
         if !self.went_on(recording) && self.is_all_durable() {
             self.told.add_recording(recording, self.open, moved);
             self.durable = self.told;

@@ -117,7 +117,11 @@ impl Recorder {
             identity: identity(),
             may_create: true,
             read_only: false,
-            committed: self.streams.iter().map(|s| (s.id, s.committed.clone())).collect(),
+            committed: self
+                .streams
+                .iter()
+                .map(|s| (s.id, s.committed.clone()))
+                .collect(),
         }
     }
 

@@ -331,7 +331,10 @@ fn what_is_in_a_hole_comes_back_and_what_nothing_tells_of_goes() {
     // It follows on one that was committed, so the run goes on.
     assert_eq!((r.id, r.run_offset, r.start), (id(1, 2), 1, made[1].start));
     let there = |n| j.dir.content(&id(1, n).file_name()).is_some();
-    assert_eq!([1, 2, 3, 4, 20].map(there), [true, true, true, false, false]);
+    assert_eq!(
+        [1, 2, 3, 4, 20].map(there),
+        [true, true, true, false, false]
+    );
 
     assert!(c.lacks(2) && !c.lacks(3) && c.lacks(4) && !c.lacks(19) && c.lacks(20));
     assert!(!c.lacks_from(9) && !c.lacks_from(19) && c.lacks_from(20));
