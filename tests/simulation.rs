@@ -109,7 +109,7 @@ const FIXED_WATCHED: [(u64, &str); 2] = [
     (7, "a file in a directory that was away was opened"),
     (172, "a disk that hung was asked for write after write"),
 ];
-const FIXED: [(u64, &str); 24] = [
+const FIXED: [(u64, &str); 25] = [
     (25944, "a late HEAD was refused with a body"),
     (26439, "a late HEAD was refused with a body"),
     (27798, "a late HEAD was refused with a body"),
@@ -137,6 +137,10 @@ const FIXED: [(u64, &str); 24] = [
     (25904, "a full disk could not give up its oldest"),
     (23166, "a disk that had been slow was to be waited for"),
     (20519, "a disk that hangs was asked for more and more"),
+    (
+        30662,
+        "what recordings were to be moved behind was given up before",
+    ),
 ];
 
 #[test]

@@ -463,6 +463,9 @@ impl Nvr {
     /// What is to be deleted with the next commit.
     fn deletions(&mut self, now: Now) -> Vec<db::Delete> {
         let wall = cx!(self, now).wall;
+        // What is about to be moved is not to come to lie where it was foretold that older ones are; only a
+        // disk that needs room does not wait for that.
+        let moves = self.restamp.is_some();
         let mut delete = Vec::new();
         for (id, dir) in &self.dirs {
             let streams: Vec<retention::Stream> = self
@@ -472,8 +475,8 @@ impl Nvr {
                 .map(|s| retention::Stream {
                     id: s.settings.id,
                     totals: s.settings.totals,
-                    retain_bytes: s.settings.retain_bytes,
-                    retain_days: s.settings.retain_days,
+                    retain_bytes: s.settings.retain_bytes.filter(|_| !moves),
+                    retain_days: s.settings.retain_days.filter(|_| !moves),
                     adding_bytes: self.commit.pending_bytes(s.settings.id),
                 })
                 .collect();
