@@ -180,6 +180,23 @@ fn frames(url: &str) -> (usize, f64) {
     (times.len(), times[times.len() - 1] - times[0])
 }
 
+/// Access units that GStreamer's player gets of a playlist that ends, undecoded.
+fn gstreamer_frames(url: &str) -> usize {
+    let uri = format!("uri={url}");
+    let source = ["-v", "uridecodebin3", &uri, "caps=video/x-h264"];
+    let sink = ["!", "fakesink", "silent=false", "sync=false"];
+    let out = Command::new("timeout")
+        .args(["60", "gst-launch-1.0"])
+        .args(source)
+        .args(sink)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&out.stdout);
+    let trouble = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success(), "{url}: {trouble}");
+    said.matches("last-message = chain").count()
+}
+
 #[test]
 fn a_span_is_played_whole() {
     let demo = Demo::start();
@@ -222,6 +239,8 @@ fn a_span_is_played_whole() {
     assert_eq!(frames, counted, "all of them");
     let decoded = ["-v", "warning", "-i", &url(&target), "-f", "null", "-"];
     run("ffmpeg", &decoded);
+
+    assert_eq!(gstreamer_frames(&url(&target)), counted);
 
     // A segment never changes: browsers keep it.
     let segment = format!("{base}/{}", first.segments[0].uri);
