@@ -71,6 +71,10 @@ impl Nvr {
                 };
                 self.camera_made(now, device, result);
             }
+            (Some(DbPurpose::NoteTry(device)), result) => {
+                let result = result.map(drop).map_err(|e| e.to_string());
+                self.try_noted(now, device, result);
+            }
             (Some(DbPurpose::MakeSignal(camera)), result) => self.signal_made(now, camera, result),
             (Some(DbPurpose::Moved), Ok(Reply::Snapshot(snapshot))) => {
                 self.cameras_changed(now, &snapshot);

@@ -108,6 +108,8 @@ enum DbPurpose {
     Rights,
     /// What is noted of devices and their states.
     Device,
+    /// That this device is shown an account.
+    NoteTry(u32),
     /// A camera is made of this device.
     MakeCamera(u32),
     /// A signal of the camera in this row is made.

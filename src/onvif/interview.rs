@@ -89,6 +89,21 @@ impl Interview {
         }
     }
 
+    /// Whether the device has taken the user name and password.
+    pub fn is_proven(&self) -> bool {
+        self.caller.is_proven()
+    }
+
+    /// How often the user name and password were shown without having been taken.
+    pub fn shown_in_vain(&self) -> u32 {
+        self.caller.shown_in_vain()
+    }
+
+    /// Whether the next request shows them, and it is not known whether the device takes them.
+    pub fn is_about_to_show(&self) -> bool {
+        self.caller.is_about_to_show()
+    }
+
     /// What was told so far.
     pub fn report(&self) -> &Report {
         &self.report

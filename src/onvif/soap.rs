@@ -86,6 +86,8 @@ pub struct Caller {
     proving: bool,
     /// A proof was taken.
     proven: bool,
+    /// Proofs that were shown before one was taken.
+    shown: u32,
     /// A digest's nonce was too old, once for this call.
     renewed: bool,
     /// So many seconds is the device's clock ahead of ours: a token's time is by its clock.
@@ -109,6 +111,7 @@ impl Caller {
             proof: Proof::Unasked,
             proving: false,
             proven: false,
+            shown: 0,
             renewed: false,
             clock_ahead_secs: 0,
         }
@@ -123,6 +126,18 @@ impl Caller {
         self.proven
     }
 
+    /// How often the user name and password were shown without having been taken: what a device may count as
+    /// wrong.
+    pub fn shown_in_vain(&self) -> u32 {
+        if self.proven { 0 } else { self.shown }
+    }
+
+    /// Whether the next request shows them, and it is not known whether the device takes them.
+    pub fn is_about_to_show(&self) -> bool {
+        let shows = !self.username.is_empty() && !matches!(self.proof, Proof::Unasked);
+        shows && !self.proven
+    }
+
     /// The request that makes a call; `unix_secs` is our time of day.
     pub fn request(&mut self, call: &Call, unix_secs: i64) -> ClientRequest {
         let target = &call.url[url::Position::BeforePath..url::Position::AfterQuery];
@@ -134,6 +149,7 @@ impl Caller {
             Proof::Http(http) => authorization = http.authorize("POST", target),
             Proof::Token => header = self.token(unix_secs),
         }
+        self.shown += u32::from(self.proving);
         if let Some(reference) = &call.addressed {
             let id = hex(&self.nonce());
             header.push_str(&format!(

@@ -14,6 +14,7 @@ pub mod clock;
 pub mod database;
 pub mod disk;
 pub mod helper;
+pub mod lan;
 pub mod monitor;
 pub mod network;
 pub mod random;

@@ -40,7 +40,7 @@ pub struct LogWatch {
 }
 
 impl LogWatch {
-    /// For a world of so many cameras and disks.
+    /// For a world of so many cameras, disks and devices.
     pub fn new(parts: usize) -> LogWatch {
         LogWatch {
             parts,

@@ -2,8 +2,8 @@
 
 use crate::access::Permission;
 use crate::config::{
-    self, CameraConfig, Config, HttpConfig, Listen, Reserve, Retain, Secret, StreamConfig,
-    Transport,
+    self, CameraConfig, Config, HttpConfig, Listen, OnboardConfig, Reserve, Retain, Secret,
+    StreamConfig, Transport,
 };
 use crate::db::StreamKind;
 use crate::sim::clock::BootClock;
@@ -39,6 +39,8 @@ pub struct Scenario {
     pub first_boot: BootClock,
     /// Those who look at what is recorded.
     pub viewers: usize,
+    /// Devices on the network that are no cameras of the configuration.
+    pub devices: usize,
     /// Descriptors that the recorder may have, as it is told.
     pub descriptors: usize,
     /// In order of time.
@@ -194,6 +196,16 @@ pub enum BoardEnd {
 impl Scenario {
     /// The scenario of a seed.
     pub fn new(seed: u64) -> Scenario {
+        let mut r = Random::new(seed, "devices");
+        let devices = if r.one_in(4) { r.within(1..=8) } else { 0 };
+        Scenario {
+            devices: devices as usize,
+            ..Scenario::alone(seed)
+        }
+    }
+
+    /// The same before there were devices that are found and asked.
+    pub fn alone(seed: u64) -> Scenario {
         let mut s = Scenario::watched(seed);
         s.draw_moves(&mut Random::new(seed, "moves"));
         s.incidents.sort_by_key(|(at, _)| *at);
@@ -247,6 +259,7 @@ impl Scenario {
                 .collect(),
             first_boot: r.pick(&[BootClock::Right, BootClock::Right, BootClock::Epoch]),
             viewers: 0,
+            devices: 0,
             descriptors: DESCRIPTORS,
             incidents: Vec::new(),
             healed: Monotonic(0),
@@ -510,6 +523,16 @@ impl Scenario {
         streams.map(|(kind, _)| (camera, kind)).collect()
     }
 
+    /// Where there are devices, the recorder sets up by itself what takes its account.
+    fn onboard(&self) -> OnboardConfig {
+        OnboardConfig {
+            auto: self.devices > 0,
+            username: USERNAME.to_owned(),
+            password: Secret(PASSWORD.to_owned()),
+            ..OnboardConfig::default()
+        }
+    }
+
     /// The recorder's configuration.
     pub fn config(&self) -> Config {
         let configured = self.cameras.iter().filter(|c| c.configured);
@@ -522,6 +545,7 @@ impl Scenario {
                 bytes: None,
             },
             cameras,
+            onboard: self.onboard(),
             http: (self.viewers > 0).then(watched).into_iter().collect(),
             ..Config::default()
         }

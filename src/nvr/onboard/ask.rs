@@ -22,6 +22,10 @@ const CALL_LIMIT: Duration = Duration::from_secs(10);
 /// How many answers are waited for: some calls are sent twice, to show who asks.
 const MAX_CALLS: u32 = 30;
 
+/// How often a device is shown an account that it neither takes nor refuses: its answer is lost, late or
+/// cannot be read. Most lock an account after five wrong passwords or more.
+pub const MAX_SHOWN_IN_VAIN: u32 = 3;
+
 /// An interview under way.
 pub struct Ask {
     pub account: Account,
@@ -31,6 +35,14 @@ pub struct Ask {
 }
 
 impl Ask {
+    /// How often the account was shown in vain, with what was before.
+    pub fn shown_in_vain(&self, before: u32) -> u32 {
+        match self.interview.is_proven() {
+            true => 0,
+            false => before + self.interview.shown_in_vain(),
+        }
+    }
+
     pub fn next_timeout(&self) -> Option<Monotonic> {
         self.exchange.as_ref().map(|e| e.deadline)
     }
@@ -100,7 +112,14 @@ impl Nvr {
         let State::Asking(ask) = &mut device.state else {
             return;
         };
+        let shown = ask.shown_in_vain(device.shown_in_vain);
         let outcome = match ask.interview.next_request(secs) {
+            // The request is not sent.
+            Some(_) if shown >= MAX_SHOWN_IN_VAIN && ask.interview.is_about_to_show() => {
+                let why = "it says neither yes nor no to this user name and password, which are not tried \
+                           any more, lest it lock the account";
+                Outcome::Failed(why.to_owned())
+            }
             None => Outcome::Done,
             Some(_) if ask.calls >= MAX_CALLS => {
                 Outcome::Failed("it never comes to an end".to_owned())
@@ -185,6 +204,7 @@ impl Nvr {
                     return;
                 };
                 if let State::Asking(ask) = std::mem::replace(&mut device.state, State::Found) {
+                    device.shown_in_vain = ask.shown_in_vain(device.shown_in_vain);
                     let report = ask.interview.into_report();
                     device.told(&report);
                     self.look_at_offers(now, id, ask.account, report);

@@ -55,6 +55,8 @@ impl Account {
 pub enum State {
     /// It was heard of.
     Found,
+    /// The database is noting that this account is tried.
+    Noting(Account),
     /// It is to be asked under this account, when others are done.
     Waiting(Account),
     /// It is being asked by ONVIF.
@@ -75,7 +77,7 @@ impl State {
     pub fn as_str(&self) -> &'static str {
         match self {
             State::Found => "found",
-            State::Waiting(_) => "waiting",
+            State::Noting(_) | State::Waiting(_) => "waiting",
             State::Asking(_) => "asking",
             State::Looking(_) => "looking",
             State::Ready(_) => "ready",
@@ -89,7 +91,11 @@ impl State {
     pub fn is_busy(&self) -> bool {
         matches!(
             self,
-            State::Waiting(_) | State::Asking(_) | State::Looking(_) | State::Making
+            State::Noting(_)
+                | State::Waiting(_)
+                | State::Asking(_)
+                | State::Looking(_)
+                | State::Making
         )
     }
 }
@@ -146,6 +152,8 @@ pub struct Device {
     pub mac: Option<String>,
     pub seen: Wall90k,
     pub seen_at: Monotonic,
+    /// How often it was shown an account without saying yes or no.
+    pub shown_in_vain: u32,
     /// When it was last tried by itself.
     pub tried_at: Option<Monotonic>,
     /// It has said good-bye.
@@ -173,6 +181,7 @@ impl Device {
             mac: None,
             seen: Wall90k(0),
             seen_at: Monotonic(0),
+            shown_in_vain: 0,
             tried_at: None,
             gone: false,
             camera: None,

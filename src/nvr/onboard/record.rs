@@ -1,5 +1,6 @@
 //! Trying a user name and password on a device, and making a camera of it, when somebody asks or by itself.
 
+use super::ask::MAX_SHOWN_IN_VAIN;
 use super::device::{Account, Device, State};
 use crate::config::Secret;
 use crate::db::{
@@ -40,24 +41,43 @@ impl Nvr {
         let was_tried = |key: &String| tries.contains(&(key.clone(), account.credentials(key)));
         if device.keys().iter().any(was_tried) {
             return Err(
-                "this user name and password were refused by it before, and are not tried again, \
-                 lest it lock the account"
+                "this user name and password were refused by it before, or it did not answer to \
+                 them, and they are not tried again, lest it lock the account"
                     .to_owned(),
             );
         }
         // Noted before it is done: whatever happens meanwhile, it counts.
         self.onboard.tries.insert((key.clone(), credentials));
         let at = cx!(self, now).wall;
-        self.device_request(DeviceRequest::Tried {
+        let request = self.out.db(db::Request::Devices(DeviceRequest::Tried {
             device: key,
             credentials,
             at,
-        });
+        }));
+        self.requests.insert(request, DbPurpose::NoteTry(id));
         if let Some(device) = self.onboard.devices.get_mut(&id) {
-            device.state = State::Waiting(account);
+            device.state = State::Noting(account);
         }
-        self.ask_more(now);
         Ok(())
+    }
+
+    /// The database has noted that an account is tried, or has not.
+    pub(in crate::nvr) fn try_noted(&mut self, now: Now, id: u32, result: Result<(), String>) {
+        let Some(device) = self.onboard.devices.get_mut(&id) else {
+            return;
+        };
+        match (std::mem::replace(&mut device.state, State::Found), result) {
+            (State::Noting(account), Ok(())) => {
+                device.state = State::Waiting(account);
+                self.ask_more(now);
+            }
+            (State::Noting(account), Err(why)) => {
+                device.state = State::Noting(account);
+                let why = format!("the database cannot note that it is tried: {why}");
+                self.settle(now, id, State::Failed(why));
+            }
+            (other, _) => device.state = other,
+        }
     }
 
     fn device_request(&mut self, request: DeviceRequest) {
@@ -71,8 +91,11 @@ impl Nvr {
             return;
         };
         let account = match std::mem::replace(&mut device.state, state) {
-            State::Waiting(account) => Some(account),
-            State::Asking(ask) => Some(ask.account),
+            State::Noting(account) | State::Waiting(account) => Some(account),
+            State::Asking(ask) => {
+                device.shown_in_vain = ask.shown_in_vain(device.shown_in_vain);
+                Some(ask.account)
+            }
             State::Looking(looking) => Some(looking.account),
             _ => match &device.state {
                 State::Ready(ready) => Some(ready.account.clone()),
@@ -90,17 +113,21 @@ impl Nvr {
             let message = format!("{} at {}: {why}", device.camera_name(), device.address);
             self.out.log(severity, "camera-not-set-up", message);
         }
-        match account {
-            // It was taken, or never shown: it may be tried again.
-            Some(account) if !refused => {
-                let credentials = account.credentials(&key);
-                self.onboard.tries.remove(&(key.clone(), credentials));
+        if matches!(device.state, State::Ready(_)) {
+            device.shown_in_vain = 0;
+        }
+        let shown = device.shown_in_vain;
+        if let Some(account) = account.filter(|_| !refused && shown < MAX_SHOWN_IN_VAIN) {
+            let credentials = account.credentials(&key);
+            self.onboard.tries.remove(&(key.clone(), credentials));
+            // It was taken, or never shown. Where that is not known it may be tried again for now, but not
+            // after a restart, which forgets how often it was shown.
+            if shown == 0 {
                 self.device_request(DeviceRequest::Took {
                     device: key,
                     credentials,
                 });
             }
-            _ => {}
         }
         self.record_by_itself(now, id);
     }

@@ -14,6 +14,7 @@ use crate::sim::clock::{BootClock, Clock};
 use crate::sim::database::Store;
 use crate::sim::disk::Disks;
 use crate::sim::helper::Helper;
+use crate::sim::lan::{Lan, Told};
 use crate::sim::monitor::{Broken, LogWatch, MAX_ACTIONS_AN_EVENT};
 use crate::sim::network::{Arrival, Network};
 use crate::sim::random::Random;
@@ -147,6 +148,7 @@ pub struct World<'a> {
     pub config: Config,
     pub clock: Clock,
     pub network: Network,
+    pub lan: Lan,
     pub disks: Disks,
     pub store: Store,
     pub helper: Helper,
@@ -235,10 +237,12 @@ impl<'a> World<'a> {
                 viewers.trouble(Monotonic(0), scenario.ends);
             }
         }
+        let parts = scenario.cameras.len() + scenario.disks.len() + scenario.devices;
         World {
             config: scenario.config(),
             clock: Clock::new(),
             network,
+            lan: Lan::new(seed, scenario.devices),
             disks,
             store: Store::new(seed, database),
             helper: Helper::new(seed),
@@ -250,7 +254,7 @@ impl<'a> World<'a> {
             disk_troubles: Vec::new(),
             reconfigured: BTreeSet::new(),
             trace: Trace::new(tracing == Tracing::Tail, tracing == Tracing::All),
-            log: LogWatch::new(scenario.cameras.len() + scenario.disks.len()),
+            log: LogWatch::new(parts),
             board: Board::Off,
             make_core,
             agenda,
@@ -322,6 +326,7 @@ impl<'a> World<'a> {
             self.stewards.front().map(|_| self.clock.world()),
             self.disks.next_wake(),
             self.network.next_wake(),
+            self.lan.next_wake(),
             self.viewers.next_wake(),
             self.core_timeout(),
             deadline,
@@ -378,6 +383,13 @@ impl<'a> World<'a> {
         }
         if let Some(arrival) = self.network.poll(now, &mut self.witness) {
             return self.arrive(arrival);
+        }
+        let told = self.lan.poll(now);
+        self.lan.take_broken()?;
+        match told {
+            Some(Told::Arrival(arrival)) => return self.arrive(arrival),
+            Some(Told::Interfaces(all)) => return self.deliver(Event::Interfaces(all)),
+            None => (),
         }
         let arrival = self.viewers.poll(now, &mut self.disks, &self.witness);
         self.viewers.take_broken()?;
@@ -608,13 +620,22 @@ impl<'a> World<'a> {
         }
         match action {
             Action::Lookup { lookup, host } => self.network.lookup(now, lookup, &host),
+            Action::Connect { conn, addr } if self.lan.holds(addr.ip()) => {
+                self.lan.connect(now, conn, addr);
+            }
             Action::Connect { conn, addr } => self.network.connect(now, conn, addr),
             Action::BindUdp { rtp, rtcp, peer } => self.network.bind_udp(now, rtp, rtcp, peer),
             Action::Send { conn, bytes } if self.viewers.has(conn) => {
                 self.viewers.send(now, conn, Arc::new(bytes));
             }
-            // The simulated network has no multicast: the recorder is told of no interface to ask on.
-            Action::Interfaces | Action::BindGroup { .. } => (),
+            Action::Interfaces => self.lan.interfaces(now),
+            Action::BindGroup {
+                conn,
+                group,
+                listen,
+                ..
+            } => self.lan.bind_group(now, conn, group, listen),
+            Action::Send { conn, bytes } if self.lan.has(conn) => self.lan.send(now, conn, &bytes),
             Action::Send { conn, bytes } => self.network.send(now, conn, &bytes),
             Action::SendShared { conn, bytes } => self.viewers.send(now, conn, bytes),
             Action::SendFile { conn, file, range } => {
@@ -624,12 +645,16 @@ impl<'a> World<'a> {
                 }
                 self.viewers.send_file(now, conn, file, range);
             }
+            Action::SendTo { conn, to, bytes } if self.lan.has(conn) => {
+                self.lan.send_to(now, conn, to, &bytes);
+            }
             Action::SendTo { conn, .. } => self.network.send_to(conn),
             Action::Bulk { conn } => self.network.bulk(conn),
             Action::Close { conn, flush } if self.viewers.has(conn) => {
                 let (disks, witness) = (&mut self.disks, &self.witness);
                 self.viewers.close(now, conn, flush, disks, witness);
             }
+            Action::Close { conn, .. } if self.lan.has(conn) => self.lan.close(conn),
             Action::Close { conn, flush } => self.network.close(now, conn, flush),
             Action::Disk { op, request } => self.disks.submit(now, op, request),
             Action::Db { id, request } => self.store.submit(now, id, request),
@@ -640,6 +665,7 @@ impl<'a> World<'a> {
             Action::Log(record) => self.log.line(now, &record)?,
             Action::Ready | Action::Status(_) | Action::BulkTick(_) | Action::Exit => (),
         }
+        self.lan.take_broken()?;
         self.viewers.take_broken()
     }
 
@@ -674,6 +700,7 @@ impl<'a> World<'a> {
         self.helper.end();
         self.stewards.clear();
         self.network.end();
+        self.lan.end();
         self.viewers.end(self.clock.world());
         checkers::check_at_rest(self)?;
         if let (Some((time, clock)), false) = (then, self.ended) {
@@ -777,6 +804,7 @@ impl<'a> World<'a> {
         self.witness.stopped(now, false);
         self.viewers.end(now);
         self.network.end();
+        self.lan.end();
         self.store.end();
         self.helper.end();
         self.stewards.clear();

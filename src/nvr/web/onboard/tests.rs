@@ -132,6 +132,49 @@ fn a_device_elsewhere_is_passed_over_and_a_wrong_password_is_shown_once() {
 }
 
 #[test]
+fn who_says_neither_yes_nor_no_is_not_shown_an_account_for_ever() {
+    let (mut site, anna, _) = site();
+    let conns = bound(&mut site);
+    announce(&mut site, conns[0], [192, 0, 2, 7], "urn:uuid:1");
+    site.network.clear();
+    let ask = json!({ "username": "admin", "password": "hunter2" });
+    let is_asked = |site: &Site| {
+        let asks = |a: &Action| matches!(a, Action::Connect { .. });
+        site.network.iter().any(asks)
+    };
+    // It is not asked before it is on record that it is.
+    site.database_naps = true;
+    site.change(&anna, "POST", "/api/onboard/try", ask.clone())
+        .is(200);
+    assert!(!is_asked(&site));
+    assert_eq!(devices(&mut site, &anna)[0]["state"], "waiting");
+    site.wake_database();
+    assert!(is_asked(&site));
+    // The clock, what wants a name, and then that with it, as often as may be.
+    let refused = "<Fault><Code><Value>s:Sender</Value><Subcode><Value>ter:NotAuthorized</Value>\
+                   </Subcode></Code></Fault>";
+    let failed = "500 Internal Server Error";
+    for shows in [2, 1] {
+        answer(&mut site, failed, "<Fault/>");
+        answer(&mut site, "400 Bad Request", refused);
+        for _ in 0..shows {
+            let request = answer(&mut site, failed, "<Fault/>");
+            assert!(request.contains("UsernameToken"));
+        }
+        assert!(!is_asked(&site));
+        assert_eq!(devices(&mut site, &anna)[0]["state"], "failed");
+        site.network.clear();
+        let told = site.change(&anna, "POST", "/api/onboard/try", ask.clone());
+        let told = told.is(200).json();
+        assert_eq!(is_asked(&site), shows == 2, "{told}");
+        if shows == 1 {
+            let why = told["skipped"][0]["message"].as_str().unwrap();
+            assert!(why.contains("did not answer to them"), "{why}");
+        }
+    }
+}
+
+#[test]
 fn nothing_outside_own_subnets_is_asked() {
     let (mut site, anna, _) = site();
     let one = json!({ "address": "198.51.100.7" });
