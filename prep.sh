@@ -16,7 +16,9 @@ TEST_PACKAGES=(
 )
 
 # For `image-test`, beside what cross/build and image/build ask for themselves.
-IMAGE_TEST_PACKAGES=(e2fsprogs ffmpeg mtools openssh-client python3 qemu-system-arm rsyslog zstd)
+IMAGE_TEST_PACKAGES=(
+    dosfstools e2fsprogs fakeroot ffmpeg mtools openssh-client python3 qemu-system-arm rsyslog squashfs-tools zstd
+)
 
 PREFIX=/usr/local
 STATE=/var/lib/moonfire-nvr
@@ -39,8 +41,9 @@ Commands:
   install    build, and install for this machine: /usr/local/bin/moonfire-nvr, a user and group
              moonfire-nvr, the folders /var/lib/moonfire-nvr/{db,sample}, /etc/moonfire-nvr.toml if
              there is none, and a systemd unit that is enabled, not started. Harmless twice.
-  image-test build for armv7, build the SD card image, boot it in QEMU, and try what a user would do with it
-             (arguments are handed on to image/test; a quarter of an hour and 1.5 GB once; no part of test)
+  image-test build for armv7, build the SD card image with a key of its own, boot it in QEMU, and try what a user would
+             do with it, updates among it (arguments are handed on to image/test; half an hour and 2 GB once; no
+             part of test)
   minimum-rust
              check that it still builds with Rust 1.85, the oldest that it promises. The
              distribution's packages of that are unpacked below target/, not installed (150 MB once,
@@ -218,12 +221,16 @@ test_all() {
 }
 
 image_test() {
-    local install=()
+    local install=() folder="${CARGO_TARGET_DIR:-target}/image-test"
     [ -z "$skip" ] || install=(-S)
     build
     need_packages "${IMAGE_TEST_PACKAGES[@]}"
-    image/build ${install[@]+"${install[@]}"}
-    exec image/test --program "$(binary)" "$@"
+    # An image and a key that are for nothing else.
+    mkdir -p "$folder"
+    [ -e "$folder/key" ] || "$(binary)" appliance new-key "$folder/key"
+    rm -f "$folder"/moonfire-nvr-*
+    image/build ${install[@]+"${install[@]}"} --key "$folder/key" --program "$(binary)" --output "$folder"
+    exec image/test --key "$folder/key" --program "$(binary)" --image "$(echo "$folder"/moonfire-nvr-*.img.zst)" "$@"
 }
 
 # What systemd thinks of the unit's sandbox: 1.5 of 10, or less.
