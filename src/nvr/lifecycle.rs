@@ -157,6 +157,7 @@ impl Nvr {
             plural(streams)
         );
         self.out.log(Severity::Notice, "started", message);
+        self.answer_early(now);
         self.wake_at(Some(now.monotonic));
     }
 

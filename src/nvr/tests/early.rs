@@ -16,6 +16,11 @@ fn served() -> Config {
 impl Board {
     /// Somebody asks for something of the first camera.
     fn ask(&mut self, path: &str) -> ConnId {
+        let camera = self.nvr.cameras[0].uuid;
+        self.get(&format!("/api/cameras/{camera}/{path}"))
+    }
+
+    fn get(&mut self, path: &str) -> ConnId {
         let conn = self.nvr.allocate_conn();
         self.tell(Event::Accepted {
             conn,
@@ -24,8 +29,7 @@ impl Board {
             uid: None,
             tls: false,
         });
-        let camera = self.nvr.cameras[0].uuid;
-        let head = format!("GET /api/cameras/{camera}/{path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
         let bytes = head.as_bytes();
         self.tell(Event::Received { conn, bytes });
         conn
@@ -81,6 +85,33 @@ fn is_attach(r: &DiskRequest) -> bool {
 fn thumbnail() -> String {
     let at = Wall90k::from_unix_secs(START_SECS + 1).0;
     format!("main/snapshot.jpg?time90k={at}&width=320")
+}
+
+#[test]
+fn nothing_is_answered_before_it_is_known_what_there_is() {
+    let mut board = Board::started_anew();
+    let camera = board.nvr.cameras[0].uuid;
+    let path = format!("/api/cameras/{camera}/main/recordings");
+    board.nvr = Nvr::new(served(), 3);
+    board.actions.clear();
+    board.hanging = Some(Vec::new());
+    board.tell(Event::Timeout);
+    let (conn, health) = (board.get(&path), board.get("/healthz"));
+    assert_eq!((board.status(conn), board.status(health)), (None, None));
+    board.database_is_back();
+    assert_eq!(board.status(conn), Some(200));
+    assert_eq!(board.status(health), Some(200));
+
+    // A database that does not answer keeps nobody for long.
+    board.nvr = Nvr::new(served(), 4);
+    board.actions.clear();
+    board.hanging = Some(Vec::new());
+    board.tell(Event::Timeout);
+    let health = board.get("/healthz");
+    board.pass(9_000);
+    assert_eq!(board.status(health), None);
+    board.pass(1_500);
+    assert_eq!(board.status(health), Some(200));
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! Requests that come right after the start, for what is about to be there: a disk that is looked at for the
-//! first time, a camera that is being connected to.
+//! Requests that come right after the start, for what is about to be there: the database that tells which cameras
+//! there are, a disk that is looked at for the first time, a camera that is being connected to.
 //!
 //! They wait, [`LIMIT`] at most: a page or a player that was open while the recorder was started anew should not
 //! see an error for that. Later a disk that is away is away, and a camera that is not recorded is not recorded.
@@ -10,9 +10,9 @@ use super::task::{Came, Place, Task};
 use super::view::View;
 use super::{Asking, Doing, Stage};
 use crate::http::Request;
-use crate::nvr::Nvr;
 use crate::nvr::outbox::Purpose;
 use crate::nvr::port::{ConnId, DiskRequest};
+use crate::nvr::{Nvr, Phase};
 use crate::recording::{DirId, StreamId};
 use crate::time::{Monotonic, Now};
 use std::sync::Arc;
@@ -30,6 +30,8 @@ pub struct Early {
 
 /// What it waits for.
 pub enum Wants {
+    /// Nothing was looked into yet: that the database has told what there is.
+    Start,
     /// A virtual file is known: the directories that it lies in.
     File {
         head: Vec<(&'static str, String)>,
@@ -51,6 +53,20 @@ impl Early {
 }
 
 impl Nvr {
+    /// The database has told what there is.
+    pub(in crate::nvr) fn answer_early(&mut self, now: Now) {
+        let waiting = self.early(|wants| matches!(wants, Wants::Start));
+        self.look_into_all(now, waiting);
+    }
+
+    /// What a request wants that comes before the database has told what there is.
+    pub(super) fn early_start(&self, now: Now) -> Option<Early> {
+        let starting = matches!(self.phase, Phase::New | Phase::Starting);
+        let until = self.early_until().filter(|until| now.monotonic < *until)?;
+        let wants = Wants::Start;
+        starting.then_some(Early { wants, until })
+    }
+
     /// A directory was attached: what is in it can be read.
     pub(in crate::nvr) fn directory_can_be_read(&mut self, now: Now, dir: DirId) {
         self.web.files.dir_is_here(dir);
@@ -69,13 +85,18 @@ impl Nvr {
 
     /// Up to when what is recorded of a stream may still be about to begin.
     fn is_early(&self, now: Now) -> Option<Monotonic> {
-        let until = self.started?.monotonic + LIMIT;
+        let until = self.early_until()?;
         (now.monotonic < until && !self.read_only).then_some(until)
+    }
+
+    fn early_until(&self) -> Option<Monotonic> {
+        Some(self.started?.monotonic + LIMIT)
     }
 
     /// Looks again into requests that wait for a directory.
     pub(super) fn look_into_early(&mut self, now: Now) {
-        let waiting = self.early(|wants| !matches!(wants, Wants::Recorded { .. }));
+        let waiting =
+            self.early(|wants| matches!(wants, Wants::File { .. } | Wants::Sample { .. }));
         self.look_into_all(now, waiting);
     }
 
@@ -122,6 +143,7 @@ impl Nvr {
     pub(super) fn go_on_early(&mut self, now: Now, conn: ConnId, request: Request, early: Early) {
         let until = early.until;
         match early.wants {
+            Wants::Start => self.answer(now, conn, request),
             Wants::File { head, view } => {
                 let mut dirs = (0..view.file.segments()).map(|i| view.file.source(i).dir);
                 if now.monotonic < until && dirs.any(|dir| self.is_about_to_be_attached(dir)) {

@@ -449,6 +449,9 @@ impl Nvr {
 
     /// Answers a request, now or once what is asked of the database has come.
     fn answer(&mut self, now: Now, conn: ConnId, request: Request) {
+        if let Some(early) = self.early_start(now) {
+            return self.wait_early(conn, request, early);
+        }
         let Some(client) = self.web.clients.get(&conn) else {
             return;
         };
