@@ -207,4 +207,6 @@ function signedIn() {
 }
 
 addEventListener("hashchange", follow);
+// The page that will most likely be shown is on its way while the recorder is asked who looks.
+PAGES[wanted().name]().catch(() => {});
 await refresh();

@@ -92,6 +92,7 @@ function diskView(disk, room) {
       ].map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))),
     ),
     room && room.overcommittedBytes > 0 && h("p", { class: "notice" }, x.overcommitted(bytes(room.overcommittedBytes))),
+    disk.inFile && may("administer") && h("p", { class: "hint" }, x.inFile),
   ];
 }
 
@@ -286,6 +287,10 @@ export function show(root) {
         h(
           "td",
           {},
+          isFirst &&
+            may("configure") &&
+            inFile.has(s.uuid) &&
+            h("span", { class: "hint", title: x.cameraInFileLong }, x.cameraInFile),
           isFirst &&
             may("configure") &&
             !inFile.has(s.uuid) &&

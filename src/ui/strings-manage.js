@@ -150,6 +150,9 @@ export const S = {
     /** @param {string} free @param {string} total */
     free: (free, total) => `${free} of ${total} free`,
     mayNot: "An administrator sees the disks here.",
+    inFile: "This disk is named in the configuration file; change it there.",
+    cameraInFile: "in the file",
+    cameraInFileLong: "This camera is set up in the configuration file; its limits are changed there.",
     whoHasWhat: "What is kept",
     camera: "Camera",
     stream: "Stream",
@@ -186,8 +189,11 @@ export const S = {
     memory: "Memory",
     memoryHint: "of the recorder",
     longest: "Longest turn of late",
-    /** @param {string} ms */
-    longestEver: (ms) => `${ms} since the start`,
+    /** @param {string} work @param {string} ever */
+    longestLong: (work, ever) => `${work} of it work, else waiting for the processor; ${ever} at most since the start`,
+    work: "Most work in a turn",
+    /** @param {string} late @param {string} ever */
+    workOf: (late, ever) => `${late} of late, ${ever} since the start`,
     lost: "Packets lost",
     lostHint: "on the way from the cameras",
     waiting: "Not written yet",

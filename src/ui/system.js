@@ -11,7 +11,7 @@ import { S } from "/ui/strings-manage.js";
 import { date, dateTime, zoneAbbreviation, zoneName } from "/ui/time.js";
 
 const FIGURES_MS = 3000;
-/** A turn of the loop longer than this is worth a word, in microseconds. */
+/** A turn of the loop with more work than this is worth a word, in microseconds. */
 const LONG_TURN_US = 100000;
 
 /** @param {number} us */
@@ -77,8 +77,9 @@ export function show(root) {
             figure(
               x.longest,
               ms(loop.longestRecentTurnUs),
-              x.longestEver(ms(loop.longestTurnUs)),
-              loop.longestRecentTurnUs > LONG_TURN_US,
+              x.longestLong(ms(loop.longestRecentTurnCpuUs), ms(loop.longestTurnUs)),
+              // A turn that waited for the processor tells of a busy machine, not of this program.
+              loop.longestRecentTurnCpuUs > LONG_TURN_US,
             ),
           ]
         : []),
@@ -107,6 +108,7 @@ export function show(root) {
               { class: "card" },
               facts([
                 [x.busy, duration(loop.busyUs * 0.09)],
+                [x.work, x.workOf(ms(loop.longestRecentTurnCpuUs), ms(loop.longestTurnCpuUs))],
                 [x.disk, loop.diskBackend === "io_uring" ? "io_uring" : loop.diskBackend],
                 [x.diskWaiting, x.most(loop.diskOperations, loop.diskOperationsMost)],
                 [x.uncommitted, told.uncommittedRecordings],

@@ -17,7 +17,13 @@ export async function launch(name, { args = [], downloads } = {}) {
   if (!existsSync(executablePath)) throw new Error(`${executablePath} is not there: ./prep.sh test installs it`);
   const own =
     name === "chrome"
-      ? ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--autoplay-policy=no-user-gesture-required"]
+      ? [
+          "--disable-renderer-backgrounding",
+          "--no-sandbox",
+          "--disable-gpu",
+          "--disable-dev-shm-usage",
+          "--autoplay-policy=no-user-gesture-required",
+        ]
       : [];
   return puppeteer.launch({
     browser: name,
