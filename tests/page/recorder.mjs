@@ -72,11 +72,14 @@ async function ended(child, signal) {
 
 /** A camera made of software that draws its own pictures, with the time in them. */
 export class Camera {
-  /** @param {string} name @param {"driveway" | "garden"} scene @param {number} port */
-  constructor(name, scene, port) {
+  /** @param {string} name @param {"driveway" | "garden"} scene @param {number} port @param {string} [host] */
+  constructor(name, scene, port, host = "127.0.0.1") {
     this.name = name;
     this.scene = scene;
     this.port = port;
+    this.host = host;
+    /** Where it speaks ONVIF, if it does. */
+    this.onvif = "";
   }
 
   /** @param {string} name @param {"driveway" | "garden"} [scene] */
@@ -86,8 +89,19 @@ export class Camera {
     return camera;
   }
 
+  /**
+   * One that can be found: it speaks ONVIF and answers who looks for cameras on this machine's loopback network.
+   * @param {string} name @param {"driveway" | "garden"} scene @param {string} host
+   */
+  static async startFindable(name, scene, host) {
+    const camera = new Camera(name, scene, 8554, host);
+    camera.onvif = `${host}:8000`;
+    await camera.comeBack();
+    return camera;
+  }
+
   get address() {
-    return `127.0.0.1:${this.port}`;
+    return `${this.host}:${this.port}`;
   }
 
   /** @param {"main" | "sub"} kind */
@@ -97,6 +111,8 @@ export class Camera {
 
   async comeBack() {
     const args = ["simulate-camera", "--listen", this.address, "--name", this.name, "--scene", this.scene];
+    // Its serial number comes from the seed: two of one number are taken for one.
+    if (this.onvif) args.push("--onvif", this.onvif, "--seed", this.host.split(".").join(""));
     this.running = start([...args, "--username", CAMERA_USER, "--password", CAMERA_PASSWORD], { TZ: "UTC" });
     const { child, told } = this.running;
     const lines = createInterface({ input: /** @type {import("node:stream").Readable} */ (child.stdout) });

@@ -44,7 +44,16 @@ export class Client {
 /** @param {import("./recorder.mjs").Recorder} recorder */
 export async function administrator(recorder) {
   const client = new Client(recorder.url);
-  await client.post("/api/setup", ADMINISTRATOR);
+  // On a busy machine it may be asked to come back for its password.
+  await until("the administrator to be made", () =>
+    client.post("/api/setup", ADMINISTRATOR).then(
+      () => true,
+      (e) => {
+        if (/ 503 /.test(e.message)) return false;
+        throw e;
+      },
+    ),
+  );
   client.csrf = (await client.get("/api/")).user.session.csrf;
   return client;
 }
