@@ -24,6 +24,12 @@ pub const SEND_STALL_LIMIT: Duration = Duration::from_secs(60);
 /// (RFC 9112 section 9.3.2).
 pub const PIPELINED_BYTES: usize = HEAD_BYTES + BODY_BYTES;
 
+/// The most of an upload's body that is handed on at once, in bytes.
+pub const UPLOAD_PIECE_BYTES: usize = 64 << 10;
+/// Bytes of an upload's body that may wait for who takes them. The peer is not read while any wait, so that it
+/// is what one read brings.
+pub const UPLOAD_AHEAD_BYTES: usize = 4 << 20;
+
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// What is to be done after something happened to a connection.
@@ -149,7 +155,11 @@ impl Connection {
         let mut rest = bytes;
         let mut step = Step::Wait;
         while !rest.is_empty() && !self.last && !matches!(self.state, State::Closing) {
-            let space = PIPELINED_BYTES.saturating_sub(self.input.len());
+            let most = match self.state {
+                State::Uploading { .. } => UPLOAD_AHEAD_BYTES,
+                _ => PIPELINED_BYTES,
+            };
+            let space = most.saturating_sub(self.input.len());
             if space == 0 {
                 self.last = true;
                 self.input = Vec::new();
@@ -273,12 +283,12 @@ impl Connection {
         }
     }
 
-    /// What has come of the body of an upload, and whether that was the last of it.
+    /// Some of what has come of the body of an upload, and whether that was the last of it.
     pub fn take_upload(&mut self) -> (Vec<u8>, bool) {
         let State::Uploading { left, .. } = &mut self.state else {
             return (Vec::new(), true);
         };
-        let most = usize::try_from(*left).unwrap_or(usize::MAX);
+        let most = usize::try_from(*left).map_or(UPLOAD_PIECE_BYTES, |n| n.min(UPLOAD_PIECE_BYTES));
         let rest = self.input.split_off(most.min(self.input.len()));
         let piece = std::mem::replace(&mut self.input, rest);
         *left -= piece.len() as u64;

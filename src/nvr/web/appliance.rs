@@ -368,8 +368,11 @@ impl Nvr {
         }
     }
 
-    /// More of a body is wanted: what has come already is taken first.
+    /// More of a body is wanted: what has come already is taken first, and only then the client is read again.
     pub(super) fn want_body(&mut self, now: Now, conn: ConnId) {
+        if self.upload_came(now, conn) {
+            return;
+        }
         let Some(client) = self.web.clients.get_mut(&conn) else {
             return;
         };
@@ -380,25 +383,32 @@ impl Nvr {
         self.out.push(Action::Resume { conn });
         let until = self.uploading(conn).and_then(|upload| upload.waits_until());
         self.wake_at(until);
-        self.upload_came(now, conn);
     }
 
-    /// More of a body may have come.
-    pub(super) fn upload_came(&mut self, now: Now, conn: ConnId) {
+    /// More of a body may have come; whether it has, and is wanted.
+    pub(super) fn upload_came(&mut self, now: Now, conn: ConnId) -> bool {
         let waits = self.uploading(conn).is_some_and(|u| u.until.is_some());
         if !waits {
-            return;
+            return false;
         }
         let Some(client) = self.web.clients.get_mut(&conn) else {
-            return;
+            return false;
         };
         let (bytes, last) = client.connection.take_upload();
         if bytes.is_empty() {
-            return;
+            return false;
         }
         self.out.push(Action::Pause { conn });
         self.came(now, conn, Came::Body(bytes, last));
+        true
     }
+}
+
+/// Of an upload nothing came in time.
+pub(super) fn stalled() -> Response {
+    let limit = UPLOAD_STALL_LIMIT.as_secs();
+    let sentence = format!("it was given up: nothing more of it came for {limit} seconds");
+    Response::text(Status::RequestTimeout, &sentence)
 }
 
 #[cfg(test)]

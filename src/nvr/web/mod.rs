@@ -383,6 +383,9 @@ impl Nvr {
             if let Doing::Asking(asking) = &client.doing {
                 match asking.stage {
                     Stage::Working(Task::Log(_)) | Stage::Early(_) => self.look_into(now, conn),
+                    Stage::Working(Task::Upload(_)) => {
+                        self.respond(now, conn, appliance::stalled())
+                    }
                     _ => self.respond(now, conn, hls::too_late()),
                 }
                 continue;

@@ -115,6 +115,37 @@ fn a_bundle_goes_to_the_steward_as_it_comes() {
 }
 
 #[test]
+fn what_comes_faster_than_it_is_taken_waits_and_is_whole() {
+    let (mut site, anna, _) = Site::with_users();
+    let body: Vec<u8> = (0..3_000_000u32).map(|n| (n / 7) as u8).collect();
+    for _ in 0..100 {
+        site.steward_answers
+            .push_back(Ok(json!({ "version": "0.2.0" })));
+    }
+    let conn = site.connect(&anna);
+    // The head and the first of the body at once, then as much as the reactor ever reads.
+    let mut first = head(&anna, body.len())
+        .replace("Expect: 100-continue\r\n", "")
+        .into_bytes();
+    first.extend_from_slice(&body[..1_000_000]);
+    tell(&mut site, conn, &first);
+    for piece in body[1_000_000..].chunks(1 << 20) {
+        assert!(!site.paused.contains(&conn));
+        tell(&mut site, conn, piece);
+    }
+    let answer = site.sent_to(conn);
+    assert!(answer.contains("200 OK"), "{answer}");
+    let pieces = site.stewarded.iter().map(|(_, bytes)| bytes);
+    assert!(
+        pieces
+            .clone()
+            .all(|b| b.len() <= crate::appliance::protocol::MAX_PIECE_BYTES)
+    );
+    assert!(pieces.flatten().eq(&body));
+    assert!(!site.is_closed(conn) && !site.paused.contains(&conn));
+}
+
+#[test]
 fn what_is_refused_meanwhile_ends_the_connection_and_nothing_else() {
     let (mut site, anna, bert) = Site::with_users();
     let conn = site.connect(&bert);
@@ -140,7 +171,12 @@ fn what_is_refused_meanwhile_ends_the_connection_and_nothing_else() {
     let conn = site.connect(&anna);
     tell(&mut site, conn, head(&anna, 300_000).as_bytes());
     site.pass(UPLOAD_STALL_LIMIT);
-    assert!(site.is_closed(conn), "{}", site.sent_to(conn));
+    assert!(site.is_closed(conn));
+    let answer = site.sent_to(conn);
+    assert!(
+        answer.contains("408 ") && answer.contains("nothing more of it came"),
+        "{answer}"
+    );
     // Other paths take no bodies of that length.
     let conn = site.connect(&anna);
     let elsewhere = head(&anna, 300_000).replace("/api/appliance/update", "/api/users/1");
