@@ -154,6 +154,9 @@ pub struct Device {
     pub seen_at: Monotonic,
     /// How often it was shown an account without saying yes or no.
     pub shown_in_vain: u32,
+    /// How often in a row nothing came of it, and the reason that was told last.
+    pub failures: u32,
+    pub failure_told: Option<String>,
     /// When it was last tried by itself.
     pub tried_at: Option<Monotonic>,
     /// It has said good-bye.
@@ -182,6 +185,8 @@ impl Device {
             seen: Wall90k(0),
             seen_at: Monotonic(0),
             shown_in_vain: 0,
+            failures: 0,
+            failure_told: None,
             tried_at: None,
             gone: false,
             camera: None,

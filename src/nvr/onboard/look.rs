@@ -20,6 +20,10 @@ use url::Url;
 /// How soon a look that found no room is begun again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
+/// Kinds of failures ([`Failed::kind`]) of an RTSP server that was perhaps shown the account and said neither yes
+/// nor no to it.
+const SAYS_NEITHER: [&str; 3] = ["silent", "camera", "notRtsp"];
+
 /// Main and sub streams' paths as makers have them, the most common first. A path that is not there costs
 /// one request; one that asks for another password ends it.
 pub const PATHS: [(&str, Option<&str>); 11] = [
@@ -44,11 +48,11 @@ impl Nvr {
     pub(super) fn look_at_offers(&mut self, now: Now, id: u32, account: Account, report: Report) {
         let Some(main) = &report.main else {
             let why = "it tells of no stream".to_owned();
-            return self.settle(now, id, State::Failed(why));
+            return self.look_failed(now, id, account, why);
         };
         if main.profile.codec == Codec::H265 {
             let why = advice::h265(None).message;
-            return self.settle(now, id, State::Failed(why));
+            return self.look_failed(now, id, account, why);
         }
         let urls = [Some(main), report.sub.as_ref()];
         let urls = urls.into_iter().flatten().map(|s| s.url.clone()).collect();
@@ -70,7 +74,7 @@ impl Nvr {
         let Some((main, sub)) = all.get(path) else {
             let why = "it speaks RTSP, but has nothing under the paths that makers use: add it by its \
                        url";
-            return self.settle(now, id, State::Failed(why.to_owned()));
+            return self.look_failed(now, id, account, why.to_owned());
         };
         let base = format!("rtsp://{}:{}/", device.address, device.rtsp_port);
         let url = |path: &str| Url::parse(&format!("{base}{}", path.trim_start_matches('/'))).ok();
@@ -158,6 +162,12 @@ impl Nvr {
                 StreamKind::Sub => sub = Some(outcome),
             }
         }
+        if let Some(Err(failed)) = &main
+            && looking.report.main.is_none()
+            && SAYS_NEITHER.contains(&failed.kind)
+        {
+            device.shown_in_vain += 1;
+        }
         match main {
             Some(Ok(seen)) => self.looked_well(now, id, *looking, seen, sub),
             Some(Err(failed)) if failed.kind == "password" => {
@@ -175,10 +185,21 @@ impl Nvr {
             Some(Err(failed)) if looking.next_path > 0 && failed.kind == "path" => {
                 self.look_at_path(now, id, looking.account, looking.next_path);
             }
-            Some(Err(failed)) => self.settle(now, id, State::Failed(failed.message)),
-            None => self.settle(now, id, State::Failed("nothing was seen".to_owned())),
+            Some(Err(failed)) => self.look_failed(now, id, looking.account, failed.message),
+            None => {
+                let why = "nothing was seen".to_owned();
+                self.look_failed(now, id, looking.account, why);
+            }
         }
         self.look_more(now);
+    }
+
+    /// Nothing came of it, and the account was not refused: what was wrong may be right another time.
+    fn look_failed(&mut self, now: Now, id: u32, account: Account, why: String) {
+        if let Some(device) = self.onboard.devices.get_mut(&id) {
+            device.state = State::Waiting(account);
+        }
+        self.settle(now, id, State::Failed(why));
     }
 
     fn looked_well(

@@ -12,8 +12,10 @@ use crate::nvr::{Clock, Cx, DbPurpose, Nvr, Phase, cx};
 use crate::time::Now;
 use std::time::Duration;
 
-/// A device that failed for another reason than its password is tried again by itself after this.
+/// A device that failed for another reason than its password is tried again by itself after this, doubled each
+/// time up to about an hour.
 const AUTO_AGAIN: Duration = Duration::from_secs(60);
+const MAX_DOUBLINGS: u32 = 6;
 
 /// The longest name that is made, in characters.
 const MAX_NAME_CHARS: usize = 60;
@@ -109,7 +111,15 @@ impl Nvr {
             _ => None,
         };
         let refused = matches!(device.state, State::Refused(_));
+        match &device.state {
+            State::Failed(_) => device.failures += 1,
+            State::Ready(_) => (device.failures, device.failure_told) = (0, None),
+            _ => {}
+        }
+        // Once, not at each try.
+        let told = told.filter(|(_, why)| device.failure_told.as_ref() != Some(why));
         if let Some((severity, why)) = told {
+            device.failure_told = Some(why.clone());
             let message = format!("{} at {}: {why}", device.camera_name(), device.address);
             self.out.log(severity, "camera-not-set-up", message);
         }
@@ -147,7 +157,8 @@ impl Nvr {
             State::Found => true,
             State::Failed(_) => {
                 let last = device.tried_at.map(|at| now.monotonic.since(at));
-                last.is_none_or(|d| d >= AUTO_AGAIN)
+                let doublings = device.failures.saturating_sub(1).min(MAX_DOUBLINGS);
+                last.is_none_or(|d| d >= AUTO_AGAIN * 2u32.pow(doublings))
             }
             _ => false,
         };

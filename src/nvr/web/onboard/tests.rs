@@ -174,6 +174,68 @@ fn who_says_neither_yes_nor_no_is_not_shown_an_account_for_ever() {
     }
 }
 
+/// Somebody tells by multicast DNS of an RTSP server, "Shed" with the path "live".
+fn announce_rtsp(site: &mut Site, conn: ConnId, from: [u8; 4]) {
+    let mut message = vec![0, 0, 0x84, 0, 0, 0, 0, 2, 0, 0, 0, 0];
+    message.extend_from_slice(b"\x04Shed\x05_rtsp\x04_tcp\x05local\0");
+    // SRV with port 554, and TXT, whose name is a pointer.
+    message.extend_from_slice(&[0, 33, 0x80, 1, 0, 0, 0, 120, 0, 7, 0, 0, 0, 0, 2, 42, 0]);
+    message.extend_from_slice(&[0xc0, 12, 0, 16, 0x80, 1, 0, 0, 0, 120, 0, 11]);
+    message.extend_from_slice(b"\x0apath=/live");
+    let from = SocketAddr::from((from, 5353));
+    let bytes = &message;
+    site.tell(Event::Datagram { conn, from, bytes });
+}
+
+#[test]
+fn an_rtsp_server_that_says_neither_is_not_shown_an_account_for_ever() {
+    let (mut site, anna, _) = site();
+    let conns = bound(&mut site);
+    announce_rtsp(&mut site, conns[2], [192, 0, 2, 8]);
+    assert_eq!(devices(&mut site, &anna)[0]["via"], "mdns");
+    let ask = json!({ "username": "admin", "password": "hunter2" });
+    for attempt in 1..=4 {
+        site.network.clear();
+        let told = site.change(&anna, "POST", "/api/onboard/try", ask.clone());
+        let told = told.is(200).json();
+        let lookup = site.network.iter().find_map(|a| match a {
+            Action::Lookup { lookup, .. } => Some(*lookup),
+            _ => None,
+        });
+        let Some(lookup) = lookup else {
+            assert_eq!(attempt, 4, "{told}");
+            let why = told["skipped"][0]["message"].as_str().unwrap();
+            assert!(why.contains("did not answer to them"), "{why}");
+            let told = site.log.iter().filter(|l| l.event == "camera-not-set-up");
+            assert_eq!(told.count(), 1, "the same is told once");
+            return;
+        };
+        let result = Ok(vec![[192, 0, 2, 8].into()]);
+        site.tell(Event::Resolved { lookup, result });
+        let conn = site.network.iter().find_map(|a| match a {
+            Action::Connect { conn, .. } => Some(*conn),
+            _ => None,
+        });
+        let conn = conn.expect("a connection");
+        site.tell(Event::Connected { conn });
+        let mut request = site.sent_to(conn);
+        while !request.contains("Authorization:") {
+            let cseq = request.lines().find(|l| l.starts_with("CSeq:"));
+            let (cseq, ask) = (cseq.unwrap(), "WWW-Authenticate: Basic realm=\"shed\"");
+            let text = match request.starts_with("OPTIONS") {
+                true => format!("RTSP/1.0 200 OK\r\n{cseq}\r\n\r\n"),
+                false => format!("RTSP/1.0 401 Unauthorized\r\n{cseq}\r\n{ask}\r\n\r\n"),
+            };
+            let bytes = text.as_bytes();
+            site.tell(Event::Received { conn, bytes });
+            request = site.sent_to(conn);
+        }
+        site.pass(Duration::from_secs(12));
+        assert_eq!(devices(&mut site, &anna)[0]["state"], "failed");
+    }
+    panic!("it is shown the account for ever");
+}
+
 #[test]
 fn nothing_outside_own_subnets_is_asked() {
     let (mut site, anna, _) = site();
