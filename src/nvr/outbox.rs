@@ -195,11 +195,25 @@ impl Outbox {
     }
 
     /// A directory is put away: the answers to what is under way there mean nothing any more, also if
-    /// they come when it is in use again.
+    /// they come when it is in use again. But for those who look: [`Self::abandon_readers`].
     pub fn abandon_disk(&mut self, dir: DirId) {
-        for pending in self.operations.values_mut().filter(|p| p.dir == dir) {
+        let is_read = |p: &Pending| matches!(p.purpose, Purpose::ReadFor(_));
+        let all = self.operations.values_mut().filter(|p| p.dir == dir);
+        for pending in all.filter(|p| !is_read(p)) {
             pending.purpose = Purpose::Abandoned;
         }
+    }
+
+    /// The same of what is read for those who look: who they are, for nothing will come for them.
+    pub fn abandon_readers(&mut self, dir: DirId) -> Vec<ConnId> {
+        let mut readers = Vec::new();
+        for pending in self.operations.values_mut().filter(|p| p.dir == dir) {
+            if let Purpose::ReadFor(conn) = pending.purpose {
+                pending.purpose = Purpose::Abandoned;
+                readers.push(conn);
+            }
+        }
+        readers
     }
 
     /// Openings and readings for those who look that a directory has not answered, be they still there or

@@ -143,6 +143,23 @@ fn a_picture_is_refused_when_its_disk_does_not_come() {
 }
 
 #[test]
+fn a_picture_is_refused_when_its_disk_is_lost_while_it_is_read() {
+    let mut board = Board::started_anew();
+    let waits = board.ask(&thumbnail());
+    board.answer_those(is_attach);
+    board.answer_those(|r| matches!(r, DiskRequest::Open { .. }));
+    assert!(
+        board
+            .disk
+            .iter()
+            .any(|(_, r)| matches!(r, DiskRequest::Read { .. }))
+    );
+    assert_eq!(board.status(waits), None);
+    board.fail(|r| matches!(r, DiskRequest::Create { .. }));
+    assert_eq!(board.status(waits), Some(503));
+}
+
+#[test]
 fn what_is_of_now_waits_until_something_is_recorded() {
     let mut board = Board::started_anew();
     let asked = ["main/snapshot.jpg", "main/live.m3u8", "index.m3u8"].map(|path| board.ask(path));

@@ -31,7 +31,9 @@ impl Nvr {
     /// A directory is lost: what is being sent of it cannot go on.
     pub(in crate::nvr) fn stop_reading(&mut self, now: Now, dir: DirId) {
         self.web.hls.forget_dir(dir);
-        for conn in self.web.files.forget_dir(&mut self.out, dir) {
+        let mut waiting = self.web.files.forget_dir(&mut self.out, dir);
+        waiting.extend(self.out.abandon_readers(dir));
+        for conn in waiting {
             self.came(now, conn, Came::Sample(Err(AWAY.to_owned())));
         }
         let cut: Vec<ConnId> = self
