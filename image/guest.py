@@ -254,9 +254,17 @@ class Guest:
         return self.request("POST", path, body)
 
     def await_page(self, seconds=300):
-        """Until the page is served; a board that goes off meanwhile is a failure."""
+        """Until the page is served. A board that cannot start (on a machine that is too busy, mounting takes too long) starts
+        anew by itself, and gets a few tries at that."""
+        tries = 3
+
         def up():
-            check(not self.has_ended(), "the board went off instead of serving the page")
+            nonlocal tries
+            if self.has_ended():
+                tries -= 1
+                check(tries > 0, "the board went off instead of serving the page")
+                self.process = None
+                self.start()
             return self.request("GET", "/healthz", raw=True) == b"ok\n"
         wait_for("the page", seconds, up)
 
