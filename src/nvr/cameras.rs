@@ -65,7 +65,8 @@ impl Nvr {
         self.removed.iter().filter(empty).map(|c| c.id).collect()
     }
 
-    fn is_empty(&self, id: StreamId) -> bool {
+    /// Whether there is nothing of a stream, and nothing on its way.
+    pub(super) fn is_empty(&self, id: StreamId) -> bool {
         let Some(stream) = self.streams.get(&id) else {
             return true;
         };

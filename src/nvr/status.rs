@@ -103,8 +103,9 @@ impl Nvr {
                 .streams
                 .iter()
                 .filter_map(|s| Some((s, self.stream_status(s.id)?)))
-                // One that was removed is there as long as its recordings.
-                .filter(|(row, s)| !row.url.is_empty() || s.totals.recordings > 0)
+                // One that was removed is there as long as its recordings, those that are still being written
+                // and committed among them.
+                .filter(|(row, _)| !row.url.is_empty() || !self.is_empty(row.id))
                 .map(|(_, s)| s)
                 .collect(),
         });

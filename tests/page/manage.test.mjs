@@ -102,6 +102,8 @@ test("cameras are removed, with their recordings and without", { timeout: 300000
   await press(page, "Remove", "dialog");
   await until("it to be removed", async () => (await told("driveway"))?.removed);
   assert(sampleFiles() >= all, "its recordings are there");
+  // They are told of even while the newest of them wait for the next commit.
+  assert((await told("driveway")).streams.main, "its stream is there");
   await until("that to be told", () =>
     page.evaluate(() =>
       [...document.querySelectorAll(".camera-card")].some(
