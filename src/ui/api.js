@@ -25,6 +25,7 @@ export class Refusal extends Error {
     super(S.refusal(status, sentence, wait));
     this.status = status;
     this.setup = setup;
+    this.wait = wait;
   }
 }
 

@@ -2,9 +2,47 @@
 
 import { Refusal, ask } from "/ui/api.js";
 import { h, say } from "/ui/dom.js";
-import { recorder, refresh } from "/ui/state.js";
+import { alone, recorder } from "/ui/state.js";
 import { stepsView } from "/ui/steps.js";
 import { S } from "/ui/strings.js";
+
+/** Working on a password takes a small machine seconds, and more while it starts. */
+const PATIENCE_MS = 60000;
+/** So often is somebody tried again whom the recorder asked to come back, after at most so long each. */
+const RETURNS = 4;
+const LONGEST_WAIT_S = 5;
+
+/** @param {"setup" | "login"} what @param {{username: string, password: string}} who */
+async function enter(what, who) {
+  for (let left = RETURNS; ; left -= 1) {
+    try {
+      await ask(`/api/${what}`, {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify(who),
+        signal: AbortSignal.timeout(PATIENCE_MS),
+      });
+      return;
+    } catch (e) {
+      const comesBack = e instanceof Refusal && e.status === 503 && left > 0;
+      if (!comesBack) throw e;
+      await new Promise((ok) => setTimeout(ok, Math.min(e.wait || 1, LONGEST_WAIT_S) * 1000));
+    }
+  }
+}
+
+/** Makes the administrator, who is signed in by that. @param {{username: string, password: string}} who */
+async function makeFirst(who) {
+  try {
+    await enter("setup", who);
+  } catch (e) {
+    // An answer that was lost on its way does not tell whether it was done: if it was, these are good now.
+    if (!(e instanceof Refusal) || e.status !== 0) throw e;
+    await enter("login", who).catch(() => {
+      throw e;
+    });
+  }
+}
 
 /**
  * @param {HTMLElement} root
@@ -42,19 +80,16 @@ export function show(root, parameters) {
     }
     tell("");
     send.disabled = true;
+    const who = { username: username.value, password: password.value };
     try {
-      await ask(isFirst ? "/api/setup" : "/api/login", {
-        method: "POST",
-        headers: { "Content-Type": "application/json" },
-        body: JSON.stringify({ username: username.value, password: password.value }),
+      // What is asked meanwhile would tell of an administrator and of nobody who is signed in.
+      await alone(async () => {
+        await (isFirst ? makeFirst(who) : enter("login", who));
+        if (isFirst) location.hash = "#welcome";
       });
-      if (isFirst) location.hash = "#welcome";
-      await refresh();
     } catch (e) {
       if (!(e instanceof Refusal)) throw e;
       tell(e.message);
-      // Somebody else has made the administrator, just now.
-      if (e.status === 409) await refresh();
     }
     send.disabled = false;
     password.focus();

@@ -52,26 +52,61 @@ export function watch(listener) {
 
 let timer = 0;
 
+/** The asking that began last: an older one's answer, come late, is not taken. @type {Promise<void>} */
+let newest = Promise.resolve();
+let turns = 0;
+/** Something under way changes who looks: nothing is asked meanwhile. */
+let isAlone = false;
+
 /** Asks now, and from then on every few seconds. */
-export async function refresh() {
+export function refresh() {
   clearTimeout(timer);
+  if (!isAlone) newest = askNow(++turns);
+  return newest;
+}
+
+/** @param {number} turn @returns {Promise<void>} */
+async function askNow(turn) {
+  let state = null;
+  let failure = null;
+  const before = performance.now();
   try {
-    const before = performance.now();
-    const state = await get("/api/");
+    state = await get("/api/");
+  } catch (e) {
+    failure = e instanceof Refusal ? e : new Refusal(0, "");
+  }
+  if (turn !== turns) return newest;
+  recorder.failure = failure;
+  if (state) {
     // Half of what it took was the way back.
     ahead90k = state.now90k - ((before + performance.now()) / 2) * TICKS_PER_MS;
     state.cameras.sort((/** @type {Camera} */ a, /** @type {Camera} */ b) => a.id - b.id);
     recorder.state = state;
-    recorder.failure = null;
     setZone(state.timeZoneName);
     setCsrf(state.user?.session?.csrf ?? null);
-  } catch (e) {
-    recorder.failure = e instanceof Refusal ? e : new Refusal(0, "");
-    if (recorder.failure.status === 401) recorder.state = null;
+  } else if (failure?.status === 401) {
+    recorder.state = null;
   }
-  clearTimeout(timer);
   timer = setTimeout(refresh, document.hidden ? HIDDEN_PERIOD_MS : PERIOD_MS);
   for (const listener of [...listeners]) listener();
+}
+
+/**
+ * Does what changes who looks, such as signing in: what is told before it is done is not taken. Asks thereafter.
+ * @param {() => Promise<void>} work
+ */
+export async function alone(work) {
+  clearTimeout(timer);
+  turns += 1;
+  isAlone = true;
+  const done = work();
+  newest = done.catch(() => {});
+  try {
+    await done;
+  } finally {
+    isAlone = false;
+    await refresh();
+  }
 }
 
 document.addEventListener("visibilitychange", () => {

@@ -29,6 +29,7 @@ export async function launch(name, { args = [], downloads } = {}) {
     browser: name,
     executablePath,
     headless: true,
+    timeout: 2 * PATIENCE_MS,
     protocolTimeout: 2 * PATIENCE_MS,
     args: [...own, ...args],
     extraPrefsFirefox: {

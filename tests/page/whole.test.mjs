@@ -44,6 +44,21 @@ async function says(page, selector, words) {
 /** @param {Page} page */
 const momentOf = (page) => page.evaluate(() => Date.parse(new URLSearchParams(location.hash.split("?")[1]).get("t") ?? ""));
 
+/**
+ * Follows a link within the page, until the page has heard of it.
+ * @param {Page} page @param {string} hash
+ */
+const follow = (page, hash) =>
+  page.evaluate(
+    (hash) =>
+      new Promise((ok) => {
+        // The page listens for longer, so it is told first.
+        addEventListener("hashchange", () => ok(null), { once: true });
+        location.hash = hash;
+      }),
+    hash,
+  );
+
 /** Waits until the live pictures are less than a second old, by the clock that is in them. @param {Page} page @param {number} tiles */
 async function playsLive(page, tiles) {
   for (let i = 1; i <= tiles; i += 1) {
@@ -89,13 +104,15 @@ for (const name of /** @type {const} */ (["chrome", "firefox"])) {
     const downloads = mkdtempSync(join(tmpdir(), "moonfire-page-files-"));
     const cameras = [await Camera.start("driveway"), await Camera.start("garden", "garden")];
     const recorder = await Recorder.start();
-    const browser = await launch(name, { downloads });
+    /** @type {import("puppeteer-core").Browser | null} */
+    let browser = null;
     t.after(async () => {
-      await browser.close();
+      await browser?.close();
       await recorder.end();
       for (const camera of cameras) await camera.goAway();
       rmSync(downloads, { recursive: true, force: true });
     });
+    browser = await launch(name, { downloads });
     const { page, complaints } = await open(browser, { downloads });
 
     await t.test("the administrator", async () => {
@@ -171,7 +188,7 @@ for (const name of /** @type {const} */ (["chrome", "firefox"])) {
       const { cameras: told, now90k } = await page.evaluate(() => fetch("/api/").then((r) => r.json()));
       const all = told.map((/** @type {any} */ c) => c.uuid).join();
       const at = new Date(now90k / 90 - 8000).toISOString();
-      await page.evaluate((hash) => (location.hash = hash), `#timeline?cameras=${all}&t=${at}&span=60`);
+      await follow(page, `#timeline?cameras=${all}&t=${at}&span=60`);
       await page.waitForSelector(".pane:nth-child(2)");
       for (const i of [1, 2]) {
         let off = NaN;
@@ -213,10 +230,7 @@ for (const name of /** @type {const} */ (["chrome", "firefox"])) {
         ["i", start],
         ["o", start + 5000],
       ])) {
-        await page.evaluate(
-          (hash) => (location.hash = hash),
-          `#timeline?cameras=${uuid}&t=${new Date(ms).toISOString()}&span=60`,
-        );
+        await follow(page, `#timeline?cameras=${uuid}&t=${new Date(ms).toISOString()}&span=60`);
         await until("that moment", async () => (await momentOf(page)) === ms);
         await page.keyboard.press(key);
       }
@@ -243,7 +257,7 @@ for (const name of /** @type {const} */ (["chrome", "firefox"])) {
     });
 
     await t.test("a camera goes away and comes back", async () => {
-      await page.evaluate(() => (location.hash = "#live"));
+      await follow(page, "#live");
       await playsLive(page, 2);
       await cameras[0].goAway();
       await says(page, ".tile.away", /Camera away since .* Nothing is recorded meanwhile/);
@@ -262,7 +276,7 @@ for (const name of /** @type {const} */ (["chrome", "firefox"])) {
     });
 
     await t.test("signing out", async () => {
-      await page.evaluate(() => (location.hash = "#users"));
+      await follow(page, "#users");
       await page.waitForSelector(".me button");
       await press(page, "Sign out");
       await page.waitForSelector("#username");
