@@ -34,7 +34,8 @@ fn devices_that_answer_badly_disturb_nothing_and_are_asked() {
             panic!("{failure}");
         }
     }
-    assert!(shown > 24, "{shown}");
+    // Twice in each world: they are asked, ever more seldom.
+    assert!(shown >= 12, "{shown}");
 }
 
 #[test]

@@ -162,10 +162,9 @@ impl Nvr {
                 StreamKind::Sub => sub = Some(outcome),
             }
         }
-        if let Some(Err(failed)) = &main
-            && looking.report.main.is_none()
-            && SAYS_NEITHER.contains(&failed.kind)
-        {
+        let failed = main.as_ref().and_then(|outcome| outcome.as_ref().err());
+        let by_rtsp_alone = looking.report.main.is_none();
+        if failed.is_some_and(|f| by_rtsp_alone && SAYS_NEITHER.contains(&f.kind)) {
             device.shown_in_vain += 1;
         }
         match main {
