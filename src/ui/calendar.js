@@ -14,6 +14,7 @@ import { addDays, civil, fromCivil, isoDate, longDate, monthName } from "/ui/tim
 export async function openCalendar(streams, t, choose) {
   /** How much was recorded by day, of all streams together. @type {Map<string, number>} */
   const days = new Map();
+  const add = (/** @type {string} */ day, /** @type {number} */ amount) => days.set(day, (days.get(day) ?? 0) + amount);
   const title = h("h2", {});
   const grid = h("div", { class: "month" });
   const status = h("p", { class: "hint", role: "status" }, S.loading);
@@ -82,10 +83,10 @@ export async function openCalendar(streams, t, choose) {
   draw();
   try {
     for (const { uuid, kind } of streams) {
-      const camera = await get(`/api/cameras/${uuid}/`);
-      for (const [day, told] of Object.entries(camera.streams[kind]?.days ?? {})) {
-        days.set(day, (days.get(day) ?? 0) + told.totalDuration90k);
-      }
+      const stream = (await get(`/api/cameras/${uuid}/`)).streams[kind];
+      for (const [day, told] of Object.entries(stream?.days ?? {})) add(day, told.totalDuration90k);
+      // The minute that is being recorded is in no day yet.
+      if (stream?.lastFrameTime90k && stream.inProgressDuration90k) add(isoDate(stream.lastFrameTime90k), stream.inProgressDuration90k);
     }
     say(status, days.size ? "" : S.timeline.nothing);
     draw();

@@ -222,6 +222,13 @@ for (const name of /** @type {const} */ (["chrome", "firefox"])) {
       await page.keyboard.press(" ");
     });
 
+    await t.test("the calendar has the minute that is being recorded", async () => {
+      await press(page, "Calendar");
+      await page.waitForSelector("dialog .month .has[aria-current=date]");
+      await page.keyboard.press("Escape");
+      await until("the calendar to close", () => page.evaluate(() => !document.querySelector("dialog")));
+    });
+
     await t.test("an exported file has what was marked", async () => {
       const { now90k } = await page.evaluate(() => fetch("/api/").then((r) => r.json()));
       const start = Math.round(now90k / 90) - 12000;
