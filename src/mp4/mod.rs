@@ -194,6 +194,11 @@ impl File {
         self.laid[segment].source
     }
 
+    /// Each directory that any of its samples are in, once.
+    pub fn dirs(&self) -> &[DirId] {
+        &self.runs.dirs
+    }
+
     /// Whether any of a recording's samples are in it. Takes O(log runs of consecutive recordings).
     pub fn has(&self, recording: RecordingId) -> bool {
         self.runs.has(recording)

@@ -94,8 +94,8 @@ impl Plan {
                 media_duration: before.media_duration + u64::from(l.media_duration),
             },
         };
+        self.runs.push(laid.source);
         self.laid.push(laid);
-        self.runs.push(summary.id);
         Ok(())
     }
 

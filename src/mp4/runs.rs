@@ -1,30 +1,39 @@
-//! Which recordings a file is made of, as runs of consecutive ones: whether it has a certain one is asked for
-//! each that is given up.
+//! Which recordings a file is made of, as runs of consecutive ones, and where they are: whether it has a certain
+//! one is asked for each that is given up, and whether it can be read for each request.
 
-use crate::recording::{RecordingId, StreamId};
+use super::Source;
+use crate::recording::{DirId, RecordingId, StreamId};
 use std::ops::RangeInclusive;
 
 /// Add them with [`Self::push`], then [`Self::sort`] them.
 #[derive(Debug, Default)]
-pub(super) struct Runs(Vec<(StreamId, RangeInclusive<u32>)>);
+pub(super) struct Runs {
+    runs: Vec<(StreamId, RangeInclusive<u32>)>,
+    /// All the directories, in no order.
+    pub(super) dirs: Vec<DirId>,
+}
 
 impl Runs {
     /// Adds one, most often that after the one before.
-    pub fn push(&mut self, id: RecordingId) {
-        if let Some((stream, run)) = self.0.last_mut() {
+    pub fn push(&mut self, source: Source) {
+        let id = source.id;
+        if !self.dirs.contains(&source.dir) {
+            self.dirs.push(source.dir);
+        }
+        if let Some((stream, run)) = self.runs.last_mut() {
             if *stream == id.stream && run.end().checked_add(1) == Some(id.sequence) {
                 *run = *run.start()..=id.sequence;
                 return;
             }
         }
-        self.0.push((id.stream, id.sequence..=id.sequence));
+        self.runs.push((id.stream, id.sequence..=id.sequence));
     }
 
     /// To be done before [`Self::has`] is asked. What is there several times is joined.
     pub fn sort(&mut self) {
-        self.0
+        self.runs
             .sort_unstable_by_key(|(stream, run)| (*stream, *run.start()));
-        self.0.dedup_by(|later, first| {
+        self.runs.dedup_by(|later, first| {
             let joins = later.0 == first.0 && later.1.start() <= first.1.end();
             if joins && later.1.end() > first.1.end() {
                 first.1 = *first.1.start()..=*later.1.end();
@@ -35,10 +44,10 @@ impl Runs {
 
     pub fn has(&self, id: RecordingId) -> bool {
         let after = self
-            .0
+            .runs
             .partition_point(|(stream, run)| (*stream, *run.start()) <= (id.stream, id.sequence));
         after.checked_sub(1).is_some_and(|i| {
-            let (stream, run) = &self.0[i];
+            let (stream, run) = &self.runs[i];
             *stream == id.stream && run.contains(&id.sequence)
         })
     }
@@ -70,11 +79,17 @@ mod tests {
             (2, u32::MAX - 1..u32::MAX),
         ] {
             for sequence in run {
-                runs.push(id(stream, sequence));
+                runs.push(Source {
+                    id: id(stream, sequence),
+                    dir: DirId(stream),
+                });
                 all.insert((stream, sequence));
             }
         }
-        runs.push(id(2, u32::MAX));
+        runs.push(Source {
+            id: id(2, u32::MAX),
+            dir: DirId(7),
+        });
         all.insert((2, u32::MAX));
         runs.sort();
         for stream in 0..4 {
@@ -87,6 +102,7 @@ mod tests {
                 );
             }
         }
-        assert_eq!(runs.0.len(), 5);
+        assert_eq!(runs.runs.len(), 5);
+        assert_eq!(runs.dirs, [2, 1, 7].map(DirId));
     }
 }

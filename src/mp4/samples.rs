@@ -112,7 +112,7 @@ impl File {
         w.bytes(&fragment::fragment(1, decode_time, &samples.samples));
         w.array(Array::Chunks, bytes);
         let mut runs = Runs::default();
-        runs.push(source.id);
+        runs.push(source);
         let mut file = File {
             laid: vec![laid],
             runs,

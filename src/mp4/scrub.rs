@@ -114,12 +114,13 @@ impl Scrub {
         self.tag.u64(s.wall_duration.0 as u64);
         self.tag.u64(s.media_duration.0 as u64);
         let number = self.laid.len() as u32;
-        self.runs.push(s.id);
+        let source = Source {
+            id: s.id,
+            dir: s.dir,
+        };
+        self.runs.push(source);
         self.laid.push(Laid {
-            source: Source {
-                id: s.id,
-                dir: s.dir,
-            },
+            source,
             first: 0,
             bytes_start: 0,
             entry,

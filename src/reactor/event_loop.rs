@@ -317,6 +317,9 @@ impl<C: Core> EventLoop<C> {
                     if event.is_write_closed() {
                         self.sockets.hung_up(key);
                     }
+                    if event.is_read_closed() || event.is_error() {
+                        self.sockets.end_is_near(key);
+                    }
                     let readable = event.is_readable() || event.is_read_closed();
                     if (readable || event.is_error()) && self.sockets.mark_ready(key) {
                         self.ready.push_back(key);

@@ -13,6 +13,9 @@ const MAX_COUNTED: usize = 2_000_000;
 
 const COLUMNS: &str = "NAME,TYPE,SIZE,MODEL,SERIAL,TRAN,FSTYPE,LABEL,UUID,MOUNTPOINTS,FSAVAIL,RO";
 
+/// How long udev is waited for.
+const UDEV_LIMIT: &str = "--timeout=5";
+
 /// Where the system's own file systems are mounted.
 const OF_SYSTEM: [&str; 5] = ["/", "/boot", "/boot/firmware", "/data", "/usr"];
 
@@ -53,6 +56,9 @@ struct Listing {
 
 /// All disks that there are.
 pub fn list(system: &dyn System) -> Result<Vec<Device>, String> {
+    // What was plugged in a moment ago seems empty and nameless until udev has looked at it. If that takes longer, it is
+    // listed as it is: whoever then formats it has to repeat a name that it no longer has.
+    let _ = system.run("udevadm", &["settle", UDEV_LIMIT]);
     let out = system.run("lsblk", &["--json", "--bytes", "--output", COLUMNS])?;
     let listing: Listing =
         serde_json::from_slice(&out).map_err(|e| format!("lsblk cannot be understood: {e}"))?;

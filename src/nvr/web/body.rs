@@ -78,7 +78,7 @@ impl Body {
     }
 
     pub fn needs_dir(&self, dir: DirId) -> bool {
-        (0..self.view.file.segments()).any(|i| self.view.file.source(i).dir == dir)
+        self.view.file.dirs().contains(&dir)
     }
 
     /// An index that was asked for has come, or will not.

@@ -145,8 +145,8 @@ impl Nvr {
         match early.wants {
             Wants::Start => self.answer(now, conn, request),
             Wants::File { head, view } => {
-                let mut dirs = (0..view.file.segments()).map(|i| view.file.source(i).dir);
-                if now.monotonic < until && dirs.any(|dir| self.is_about_to_be_attached(dir)) {
+                let mut dirs = view.file.dirs().iter();
+                if now.monotonic < until && dirs.any(|dir| self.is_about_to_be_attached(*dir)) {
                     let wants = Wants::File { head, view };
                     return self.wait_early(conn, request, Early { wants, until });
                 }

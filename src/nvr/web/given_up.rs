@@ -18,10 +18,9 @@ pub const HANGS: &str = "its disk does not answer";
 impl Nvr {
     /// Something of it is in a directory that cannot be used now: why, for people.
     pub(super) fn is_away(&self, view: &View) -> Option<String> {
-        let file = &view.file;
-        let mut dirs = (0..file.segments()).map(|i| file.source(i).dir);
-        let away = dirs.find(|d| !self.web.files.has_dir(*d))?;
-        let path = self.dirs.get(&away).map(|d| d.path().display().to_string());
+        let mut dirs = view.file.dirs().iter();
+        let away = dirs.find(|d| !self.web.files.has_dir(**d))?;
+        let path = self.dirs.get(away).map(|d| d.path().display().to_string());
         Some(match path {
             Some(path) => format!("the sample directory {path} is away: try again when it is back"),
             None => "its sample directory is gone".to_owned(),

@@ -74,6 +74,53 @@ pub(in crate::reactor) fn resident(file: &File, range: &Range<u64>) -> io::Resul
     Ok(bytes.saturating_sub(skip).min(range.end - range.start))
 }
 
+/// The same, in most cases by two calls that cost a tenth of it for a MiB, where the kernel is of 6.5 or later
+/// (`cachestat`). To be asked only while no window is being brought into memory: the kernel counts pages
+/// that are on their way, too. Those that another program has just asked for come in order, which is why it is tried
+/// whether the last of them is there.
+pub(in crate::reactor) fn resident_quickly(file: &File, range: &Range<u64>) -> io::Result<u64> {
+    let is_there = |at| matches!(read_nowait(file, at, &mut [0]), Ok(1));
+    if is_cached(file, range) && is_there(range.end - 1) {
+        return Ok(range.end - range.start);
+    }
+    resident(file, range)
+}
+
+/// Whether there is memory with all of a range, be it on its way. False if the kernel cannot say.
+fn is_cached(file: &File, range: &Range<u64>) -> bool {
+    /// The number of the call, which is the same on all architectures.
+    const CACHESTAT: libc::c_long = 451;
+    /// Arguments and result as in the kernel's `linux/mman.h`.
+    #[repr(C)]
+    struct CachestatRange {
+        offset: u64,
+        len: u64,
+    }
+    #[repr(C)]
+    #[derive(Default)]
+    struct Cachestat {
+        cached: u64,
+        dirty: u64,
+        writeback: u64,
+        evicted: u64,
+        recently_evicted: u64,
+    }
+    if range.is_empty() {
+        return false;
+    }
+    let page = page_bytes() as u64;
+    let pages = (range.end - 1) / page - range.start / page + 1;
+    let wanted = CachestatRange {
+        offset: range.start,
+        len: range.end - range.start,
+    };
+    let mut told = Cachestat::default();
+    let (wanted, out) = (&raw const wanted, &raw mut told);
+    // SAFETY: both structures are as the kernel has them, and live until it returns.
+    let result = unsafe { libc::syscall(CACHESTAT, file.as_raw_fd(), wanted, out, 0) };
+    result == 0 && told.cached == pages
+}
+
 /// Reads what is in memory at `offset`, without waiting for the disk.
 pub(in crate::reactor) fn read_resident(
     file: &File,
@@ -296,15 +343,17 @@ mod tests {
     #[test]
     fn what_was_just_written_is_resident_to_the_files_end() {
         let file = file(100_000);
-        assert_eq!(resident(&file, &(0..100_000)).unwrap(), 100_000);
-        assert_eq!(resident(&file, &(12_345..99_999)).unwrap(), 87_654);
         // The rest of the last page exists; those after it do not.
-        let past = resident(&file, &(99_000..200_000)).unwrap();
-        assert!(
-            (1_000..1_000 + page_bytes() as u64).contains(&past),
-            "{past}"
-        );
-        assert_eq!(resident(&file, &(200_000..200_001)).unwrap(), 0);
+        for ask in [resident, resident_quickly] {
+            assert_eq!(ask(&file, &(0..100_000)).unwrap(), 100_000);
+            assert_eq!(ask(&file, &(12_345..99_999)).unwrap(), 87_654);
+            let past = ask(&file, &(99_000..200_000)).unwrap();
+            assert!(
+                (1_000..1_000 + page_bytes() as u64).contains(&past),
+                "{past}"
+            );
+            assert_eq!(ask(&file, &(200_000..200_001)).unwrap(), 0);
+        }
         let mut buf = [0; 10];
         let read = |offset, buf: &mut [u8]| read_resident(&file, offset, buf).unwrap();
         assert_eq!(read(99_995, &mut buf), Resident::Bytes(5));

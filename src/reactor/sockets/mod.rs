@@ -37,7 +37,8 @@ use std::time::Duration;
 /// [`SocketError::Overflow`]: the core paces itself by [`Event::Drained`], so this is its mistake.
 pub const MAX_SEND_QUEUE_BYTES: usize = 4 << 20;
 
-/// Bytes that one connection may send in one turn; the rest goes in the next one. A MiB of a file and its
+/// Bytes that one connection may send in one turn, or more if so few have something to send that all of them
+/// together do not use up [`TURN_SEND_BUDGET_BYTES`]; the rest goes in the next one. A MiB of a file and its
 /// response's head go together.
 const SEND_BUDGET_BYTES: usize = (1 << 20) + (16 << 10);
 
@@ -260,6 +261,13 @@ impl Sockets {
         }
     }
 
+    /// The poll says that behind what can be read there is the end, or an error.
+    pub(super) fn end_is_near(&mut self, key: SlotKey) {
+        if let Some(conn) = self.conns.get_mut(key) {
+            conn.end_is_near = true;
+        }
+    }
+
     /// The poll says that the peer is gone, or that the connection has failed. What it sent before is
     /// still read.
     pub(super) fn hung_up(&mut self, key: SlotKey) {
@@ -373,8 +381,9 @@ impl Sockets {
             Ok(len) => Reading::Bytes {
                 conn: conn.id,
                 len,
-                // A bulk connection's end is seen on the next tick, any other's at once.
-                more: len == buf.len() || conn.bulk.is_none(),
+                // The poll tells of whatever comes after a short read, except an end that it has told of
+                // already. A bulk connection's is seen on the next tick.
+                more: len == buf.len() || (conn.end_is_near && conn.bulk.is_none()),
             },
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => Reading::Nothing,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => Reading::Dropped(0),
@@ -390,11 +399,13 @@ impl Sockets {
         self.handshake_steps_left = HANDSHAKE_STEPS_PER_TURN;
         let mut budget = TURN_SEND_BUDGET_BYTES;
         let until = now + TURN_SEND_LIMIT;
+        let share = TURN_SEND_BUDGET_BYTES / self.dirty.len().max(1);
+        let share = share.max(SEND_BUDGET_BYTES);
         for _ in 0..self.dirty.len() {
             let Some(key) = self.dirty.pop_front() else {
                 break;
             };
-            let cost = self.flush_one(key, now, until);
+            let cost = self.flush_one(key, now, share, until);
             budget = budget.saturating_sub(cost.max(SEND_COST_BYTES));
             if budget == 0 || self.clock.monotonic() >= until {
                 break;
@@ -409,6 +420,7 @@ impl Sockets {
 
     /// A window that was asked for is in memory, or cannot be.
     pub(super) fn warmed(&mut self, warmed: Warmed) {
+        self.desk.being_read -= 1;
         if let Some(conn) = self.conns.get_mut(warmed.reader) {
             if conn.warmed(warmed.ahead, warmed.result) {
                 self.mark_dirty(warmed.reader);
@@ -618,7 +630,7 @@ impl Sockets {
     }
 
     /// Sends what waits on one connection; what that has cost, in bytes that are sent as they are.
-    fn flush_one(&mut self, key: SlotKey, now: Monotonic, until: Monotonic) -> usize {
+    fn flush_one(&mut self, key: SlotKey, now: Monotonic, share: usize, until: Monotonic) -> usize {
         let Some(conn) = self.conns.get_mut(key) else {
             return 0;
         };
@@ -627,7 +639,7 @@ impl Sockets {
         let was_high = conn.queue.bytes() > SEND_LOW_WATER_BYTES;
         let weight = if conn.tls.is_some() { TLS_COST } else { 1 };
         let budget = Budget {
-            bytes: SEND_BUDGET_BYTES / weight,
+            bytes: share / weight,
             until,
         };
         let result = conn.write(key, now, budget, &mut self.desk);
