@@ -6,6 +6,7 @@ const BROWSER = [
   "AbortSignal",
   "Blob",
   "CSS",
+  "Event",
   "HTMLElement",
   "IntersectionObserver",
   "Intl",

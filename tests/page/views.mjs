@@ -1,7 +1,7 @@
 // Each view of the page, and how to get there.
 
 import { pretend } from "./machine.mjs";
-import { CAMERA_PASSWORD, CAMERA_USER, until } from "./recorder.mjs";
+import { CAMERA_PASSWORD, CAMERA_USER, PATIENCE_MS, until } from "./recorder.mjs";
 
 /** @typedef {import("puppeteer-core").Page} Page */
 
@@ -95,15 +95,47 @@ async function go(page, url) {
 }
 
 /**
+ * Types into a field in the place of what is there.
+ * @param {Page} page @param {string} selector @param {string} text
+ */
+export async function fill(page, selector, text) {
+  const input = await page.waitForSelector(selector, { visible: true });
+  if (!input) throw new Error(`there is no ${selector}`);
+  await input.evaluate((/** @type {any} */ e) => e.select());
+  await page.keyboard.press("Backspace");
+  await input.type(text);
+}
+
+/** @param {Page} page @param {string} selector */
+export const textOf = (page, selector) =>
+  page.evaluate((selector) => [...document.querySelectorAll(selector)].map((e) => e.textContent).join(" "), selector);
+
+/**
+ * Waits until something says so.
+ * @param {Page} page @param {string} selector @param {string | RegExp} words @param {number} [patienceMs]
+ */
+export async function says(page, selector, words, patienceMs) {
+  let text = "";
+  const look = async () => {
+    text = await textOf(page, selector);
+    return typeof words === "string" ? text.includes(words) : words.test(text);
+  };
+  await until(`${selector} to say ${words}`, look, patienceMs).catch((e) => {
+    throw new Error(`${e.message}; it says: ${text.slice(0, 300)}`);
+  });
+}
+
+/**
  * Presses a button or follows a link as a hand does: once it is seen, may be pressed, keeps its place, and nothing is
  * above it. What nobody could press is waited for, not pressed.
  * @param {Page} page
  * @param {string | RegExp} words its name
  * @param {string} [within] a selector of what it is in
+ * @param {number} [patienceMs]
  */
-export async function press(page, words, within = "body") {
+export async function press(page, words, within = "body", patienceMs = PATIENCE_MS) {
   const isPattern = words instanceof RegExp;
-  await until(`something to press: ${words}`, async () => {
+  const look = async () => {
     const handle = await page.evaluateHandle(pressable, isPattern ? words.source : words, isPattern, within);
     const button = /** @type {import("puppeteer-core").ElementHandle<Element> | null} */ (handle.asElement());
     // It may be gone or hidden by now; then nothing was pressed.
@@ -112,7 +144,8 @@ export async function press(page, words, within = "body") {
       throw e;
     };
     return button?.click().then(() => true, missed);
-  });
+  };
+  await until(`something to press: ${words}`, look, patienceMs);
 }
 
 /** Runs in the page: what is named so and could be pressed now. @param {string} words @param {boolean} isPattern @param {string} within */

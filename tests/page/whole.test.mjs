@@ -10,36 +10,12 @@ import { test } from "node:test";
 import { launch, open } from "./browsers.mjs";
 import { DIGITS, clockOf, readClock } from "./clock.mjs";
 import { CAMERA_PASSWORD, CAMERA_USER, Camera, Recorder, until } from "./recorder.mjs";
-import { ADMINISTRATOR, press } from "./views.mjs";
+import { ADMINISTRATOR, fill, press, says, textOf } from "./views.mjs";
 
 /** How far a picture's own clock may be from what the page says, in milliseconds: the camera's way to the recorder is in it. */
 const NEAR_MS = 1000;
 
 /** @typedef {import("puppeteer-core").Page} Page */
-
-/** @param {Page} page @param {string} selector @param {string} text */
-async function fill(page, selector, text) {
-  const input = await page.waitForSelector(selector, { visible: true });
-  assert(input);
-  await input.evaluate((/** @type {any} */ e) => e.select());
-  await page.keyboard.press("Backspace");
-  await input.type(text);
-}
-
-/** @param {Page} page @param {string} selector */
-const textOf = (page, selector) =>
-  page.evaluate((selector) => [...document.querySelectorAll(selector)].map((e) => e.textContent).join(" "), selector);
-
-/** @param {Page} page @param {string} selector @param {string | RegExp} words */
-async function says(page, selector, words) {
-  let text = "";
-  await until(`${selector} to say ${words}`, async () => {
-    text = await textOf(page, selector);
-    return typeof words === "string" ? text.includes(words) : words.test(text);
-  }).catch((e) => {
-    throw new Error(`${e.message}; it says: ${text.slice(0, 300)}`);
-  });
-}
 
 /** @param {Page} page */
 const momentOf = (page) => page.evaluate(() => Date.parse(new URLSearchParams(location.hash.split("?")[1]).get("t") ?? ""));
