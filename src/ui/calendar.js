@@ -86,8 +86,9 @@ export async function openCalendar(streams, t, choose) {
       const stream = (await get(`/api/cameras/${uuid}/`)).streams[kind];
       for (const [day, told] of Object.entries(stream?.days ?? {})) add(day, told.totalDuration90k);
       // The minute that is being recorded is in no day yet.
-      if (stream?.lastFrameTime90k && stream.inProgressDuration90k)
+      if (stream?.lastFrameTime90k && stream.inProgressDuration90k) {
         add(isoDate(stream.lastFrameTime90k), stream.inProgressDuration90k);
+      }
     }
     say(status, days.size ? "" : S.timeline.nothing);
     draw();

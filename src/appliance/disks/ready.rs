@@ -133,9 +133,19 @@ pub fn mount(system: &dyn System, places: &Places, name: &str) -> Result<String,
     Ok(format!("{} is in use for recordings", device.name))
 }
 
-/// Mounts what was just made. The system takes a moment to see it.
+/// Mounts what was just made. What udev knows of the device is from before: it is asked to look again, and has
+/// then looked when this returns. That it has settled would not say so: it may not have noticed yet.
 pub fn mount_settled(system: &dyn System, places: &Places, name: &str) -> Result<String, Refusal> {
-    if let Err(e) = system.run("udevadm", &["settle", "--timeout=20"]) {
+    let device = format!("--name-match=/dev/{name}");
+    let look_again = [
+        "20",
+        "udevadm",
+        "trigger",
+        "--settle",
+        "--action=change",
+        &device,
+    ];
+    if let Err(e) = system.run("timeout", &look_again) {
         eprintln!("{e}");
     }
     mount(system, places, name)
