@@ -35,6 +35,8 @@ pub struct Steward {
     sticks: stick::Sticks,
     /// Where the page is served.
     page: SocketAddr,
+    /// What the machine is to do once whoever asked for it has the answer: afterwards nobody may be left to give it.
+    turn: Option<Power>,
 }
 
 impl Steward {
@@ -46,6 +48,7 @@ impl Steward {
             writer: None,
             sticks: stick::Sticks::default(),
             page: SocketAddr::from((Ipv4Addr::LOCALHOST, 80)),
+            turn: None,
         }
     }
 
@@ -157,20 +160,30 @@ impl Steward {
         }
     }
 
-    fn power(&self, action: Power) -> Answer {
+    fn power(&mut self, action: Power) -> Answer {
         self.not_busy()?;
-        let (verb, message) = match action {
-            Power::Reboot => ("reboot", "the machine starts again, in about a minute"),
-            Power::PowerOff => ("poweroff", "the machine is off once its lamp shows so"),
+        self.turn = Some(action);
+        let message = match action {
+            Power::Reboot => "the machine starts again, in about a minute",
+            Power::PowerOff => "the machine is off once its lamp shows so",
         };
-        self.system
-            .run("systemctl", &["--no-block", verb])
-            .map_err(failed)?;
         Ok(json!({ "message": message }))
     }
 
+    /// The answer is given: what was announced in it is done.
+    fn answered(&mut self) {
+        let verb = match self.turn.take() {
+            None => return,
+            Some(Power::Reboot) => "reboot",
+            Some(Power::PowerOff) => "poweroff",
+        };
+        if let Err(e) = self.system.run("systemctl", &["--no-block", verb]) {
+            eprintln!("{e}");
+        }
+    }
+
     /// Forgets what was set; what else is to go is noted, and goes at the next start, before the recorder's.
-    fn reset(&self, confirm: &str, recordings: bool) -> Answer {
+    fn reset(&mut self, confirm: &str, recordings: bool) -> Answer {
         let hostname = apply::load(&self.places).settings().hostname().to_owned();
         if confirm != hostname {
             let message =

@@ -54,6 +54,7 @@ pub fn serve(steward: &mut Steward, listener: &UnixListener, terms: Terms) -> io
         if let Err(e) = answer(steward, &stream, terms.uid) {
             eprintln!("a request came to nothing: {e}");
         }
+        steward.answered();
     }
 }
 
