@@ -92,7 +92,12 @@ class Card {
     this.element = h(
       "article",
       { class: "card camera-card" },
-      h("a", { class: "thumb", href: `#live?camera=${camera.uuid}`, tabIndex: -1, "aria-hidden": "true" }, this.picture),
+      h(
+        "a",
+        { class: "thumb", href: `#live?camera=${camera.uuid}`, tabIndex: -1, "aria-hidden": "true" },
+        icon("cameras"),
+        this.picture,
+      ),
       h("div", { class: "card-head" }, this.name, this.state),
       this.description,
       this.streams,
