@@ -61,8 +61,11 @@ export function plugged(root) {
     look();
   };
   /** @param {Plugged} disk */
-  const contents = (disk) =>
-    disk.partitions.map((p) => [p.label, p.fileSystem, bytes(p.sizeBytes)].filter(Boolean).join(", ")).join("; ") || S.none;
+  const contents = (disk) => {
+    // One without partitions is listed as its own only one.
+    const all = disk.partitions.filter((p) => p.id !== disk.id || p.fileSystem);
+    return all.map((p) => [p.label, p.fileSystem, bytes(p.sizeBytes)].filter(Boolean).join(", ")).join("; ") || S.none;
+  };
   /** @param {Plugged} disk */
   const view = (disk) => {
     const kind = disk.state === "inUse" ? "good" : disk.state === "readOnly" ? "bad" : "calm";

@@ -305,7 +305,7 @@ pub fn take_in(system: &dyn System, places: &Places) -> Result<(), Refusal> {
     let config = apply::load(places).config;
     let changed =
         apply::write_config(places, &config).map_err(|e| failed(format!("config.toml: {e}")))?;
-    if changed && places.is_real() {
+    if changed {
         let arguments = [
             "kill",
             "--signal=HUP",

@@ -82,8 +82,9 @@ pub fn change(system: &dyn System, places: &Places, patch: &Map<String, Value>) 
     settings.check().map_err(bad)?;
     apply::save_page_settings(places, &settings)
         .map_err(|e| failed(format!("settings.toml: {e}")))?;
-    apply::apply(places);
+    // Before the rest is applied, which writes the recorder's configuration, too, and tells it nothing.
     ready::take_in(system, places)?;
+    apply::apply(places);
     let message = bring_in(system, places, patch);
     Ok(json!({ "settings": told(&apply::load(places)), "message": message }))
 }

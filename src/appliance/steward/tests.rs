@@ -297,7 +297,16 @@ fn settings_change_unless_the_boot_file_names_them() {
         assert_eq!(kind(change(bad.clone())), RefusalKind::Bad, "{bad}");
     }
     let wifi = json!({ "ssid": "home", "password": "correct horse", "country": "CH" });
+    let told = || {
+        let all = site.machine.ran.lock().unwrap();
+        all.iter().filter(|r| r.contains("--signal=HUP")).count()
+    };
+    let told_before = told();
     change(json!({ "timeZone": "Europe/Zurich", "wifi": wifi })).unwrap();
+    // What the recorder is started with has another zone in it: it is told to read that again.
+    assert_eq!(told(), told_before + 1);
+    change(json!({ "ntpServer": true })).unwrap();
+    assert_eq!(told(), told_before + 1);
     // A password that is not given again stays.
     change(json!({ "wifi": { "ssid": "home", "country": "DE", "hasPassword": true } })).unwrap();
     let written =

@@ -32,7 +32,7 @@ const WHOLE_READS: u32 = 2;
 const RANGES: u32 = 6_000;
 const LARGE_RANGES: u32 = 800;
 /// First bytes are asked for so often; the middle is told.
-const FIRST_BYTES: usize = 9;
+const FIRST_BYTES: u32 = 9;
 /// Cameras that are recorded.
 const CAMERAS: usize = 6;
 
@@ -73,45 +73,24 @@ fn main() {
     report.end();
 }
 
-/// The hour, the day and the month, as URLs.
-struct Targets {
-    hour: String,
-    day: String,
-    month: String,
-}
-
-impl Targets {
-    fn of(store: &Store) -> Targets {
-        let base = format!("/api/cameras/{}", store.camera);
-        let file = |stream: &str, n: u32| format!("{base}/{stream}/view.mp4?s=0-{}", n - 1);
-        Targets {
-            hour: file("main", store.hour),
-            day: file("sub", store.day),
-            month: file("sub", store.month),
-        }
-    }
-}
-
 fn beside_nginx(report: &mut Report, dir: &Path, store: &Store) {
     let recorder = Server::recorder(&store::configure(dir, 0, ""));
-    let targets = Targets::of(store);
+    let hour = store.file("main", store.hour);
+    let day = store.file("sub", store.day);
     // Answered once the recorder has read what it reads of the database after its start.
     Client::connect(recorder.port).text("/api/?days=true");
     report.title("first byte, of a file that was not asked for yet, and again");
-    for (name, target, first_ms, again_ms) in [
-        ("1 h", &targets.hour, [10.0, 5.0], [1.0, 0.3]),
-        ("24 h", &targets.day, [10.0, 5.0], [1.0, 0.3]),
-        ("30 d", &targets.month, [f64::NAN; 2], [f64::NAN; 2]),
+    for (name, stream, n, first_ms, again_ms) in [
+        ("1 h", "main", store.hour, [10.0, 5.0], [1.0, 0.3]),
+        ("24 h", "sub", store.day, [10.0, 5.0], [1.0, 0.3]),
+        ("30 d", "sub", store.month, [f64::NAN; 2], [f64::NAN; 2]),
     ] {
-        let first = first_byte(&recorder, target);
-        let mut again: Vec<f64> = (0..FIRST_BYTES)
-            .map(|_| first_byte(&recorder, target))
-            .collect();
-        again.sort_by(f64::total_cmp);
-        for (what, ms, [must, aim]) in [
-            ("first", first, first_ms),
-            ("again", again[FIRST_BYTES / 2], again_ms),
-        ] {
+        // Each is another file, if only by its last recordings.
+        let first = |i| first_byte(&recorder, &store.file(stream, n - i));
+        let again = |_| first_byte(&recorder, &store.file(stream, n - 1));
+        let first = middle((1..=FIRST_BYTES).map(first));
+        let again = middle((1..=FIRST_BYTES).map(again));
+        for (what, ms, [must, aim]) in [("first", first, first_ms), ("again", again, again_ms)] {
             let what = format!("{name}, {what}, ms");
             match must.is_nan() {
                 true => report.told(&what, ms),
@@ -123,7 +102,7 @@ fn beside_nginx(report: &mut Report, dir: &Path, store: &Store) {
     // nginx gets the bytes from us.
     let copy = dir.join("www/hour.mp4");
     std::fs::create_dir_all(copy.parent().unwrap()).unwrap();
-    let len = Client::connect(recorder.port).save(&targets.hour, &copy);
+    let len = Client::connect(recorder.port).save(&hour, &copy);
     let nginx = Server::nginx(dir);
     let title = format!(
         "CPU of an hour's {:.2} GB, and of ranges of it",
@@ -131,7 +110,7 @@ fn beside_nginx(report: &mut Report, dir: &Path, store: &Store) {
     );
     report.title(&title);
     let (ours, theirs) = in_turn(
-        || whole(&recorder, &targets.hour, len),
+        || whole(&recorder, &hour, len),
         || whole(&nginx, "/hour.mp4", len),
     );
     report.told("whole file, s/GB", ours);
@@ -143,7 +122,7 @@ fn beside_nginx(report: &mut Report, dir: &Path, store: &Store) {
         (4 << 10, RANGES),
     ] {
         let (ours, theirs) = in_turn(
-            || ranges(&recorder, &targets.hour, len, size, count),
+            || ranges(&recorder, &hour, len, size, count),
             || ranges(&nginx, "/hour.mp4", len, size, count),
         );
         let name = format!("{} KiB ranges", size >> 10);
@@ -156,12 +135,8 @@ fn beside_nginx(report: &mut Report, dir: &Path, store: &Store) {
         }
     }
     // The same samples, in files of one recording and of more.
-    let base = format!("/api/cameras/{}", store.camera);
-    for (stream, file, n) in [
-        ("main", &targets.hour, store.hour),
-        ("sub", &targets.day, store.day),
-    ] {
-        let one = format!("{base}/{stream}/view.mp4?s=0");
+    for (stream, file, n) in [("main", &hour, store.hour), ("sub", &day, store.day)] {
+        let one = store.file(stream, 1);
         let len = Client::connect(recorder.port).get(&one, None);
         let whole = Client::connect(recorder.port).length(file);
         let (one, all) = in_turn(
@@ -185,7 +160,7 @@ fn live(report: &mut Report, recorder: &Server) {
 }
 
 fn cold(report: &mut Report, recorder: &Server, store: &Store) {
-    let target = Targets::of(store).hour;
+    let target = store.file("main", store.hour);
     let hour = cold::Hour {
         target: &target,
         bytes: Client::connect(recorder.port).length(&target),
@@ -202,6 +177,13 @@ fn in_turn(mut a: impl FnMut() -> f64, mut b: impl FnMut() -> f64) -> (f64, f64)
         least = (least.0.min(a()), least.1.min(b()));
     }
     least
+}
+
+/// The middle one.
+fn middle(all: impl Iterator<Item = f64>) -> f64 {
+    let mut all: Vec<f64> = all.collect();
+    all.sort_by(f64::total_cmp);
+    all[all.len() / 2]
 }
 
 /// From the request to the first byte of the body, on a connection that is there, in milliseconds.

@@ -40,6 +40,12 @@ pub struct Store {
 }
 
 impl Store {
+    /// The URL of the first `n` recordings of a stream.
+    pub fn file(&self, stream: &str, n: u32) -> String {
+        let last = n - 1;
+        format!("/api/cameras/{}/{stream}/view.mp4?s=0-{last}", self.camera)
+    }
+
     /// Makes database, sample directory and configuration in `dir`.
     pub fn make(dir: &Path) -> Store {
         let (db_dir, sample_dir) = (dir.join("db"), dir.join("sample"));
