@@ -107,6 +107,7 @@ export function openSettings(settings, done) {
   const wrong = trouble();
   const well = h("p", { class: "well", role: "status", hidden: true });
   const save = h("button", {}, S.save);
+  const leave = h("button", { type: "button", class: "plain", onclick: () => dialog.close() }, S.cancel);
 
   /** What each setting is now said to be. */
   const said = () => ({
@@ -155,8 +156,10 @@ export function openSettings(settings, done) {
     }
     done();
     if (!message) return dialog.close();
-    say(well, message);
+    say(well, S.sentence(message));
     well.hidden = false;
+    save.hidden = true;
+    say(leave, S.close);
   };
   const dialog = openDialog(
     x.settings,
@@ -178,12 +181,7 @@ export function openSettings(settings, done) {
           }),
         wrong.element,
         well,
-        h(
-          "div",
-          { class: "form-end" },
-          save,
-          h("button", { type: "button", class: "plain", onclick: () => dialog.close() }, S.cancel),
-        ),
+        h("div", { class: "form-end" }, save, leave),
       ),
     ],
     { wide: true },

@@ -84,6 +84,8 @@ try {
   await press(page, "Settings", "main", PATIENCE_MS);
   await fill(page, "dialog [name=hostname], dialog input[maxlength='63']", "shed");
   await press(page, "Save", "dialog");
+  await says(page, "dialog .well", "in force", PATIENCE_MS);
+  await page.keyboard.press("Escape");
   await says(page, "h2", "shed", PATIENCE_MS);
   tell("the board has another name");
 
