@@ -246,7 +246,7 @@ fn who_has_seen_pictures_sees_no_passwords() {
 
 /// Not a test: what the design document's table comes from. Run it with `--release -- --ignored`.
 #[test]
-#[ignore]
+#[ignore = "measures, for design/decoder.md"]
 fn measure() {
     let _alone = alone();
     let timed = |keeper: &mut Keeper, request: Request| {

@@ -9,7 +9,7 @@ import { launch, open } from "./browsers.mjs";
 import { clockOf } from "./clock.mjs";
 import { pretend } from "./machine.mjs";
 import { Camera, Recorder, until } from "./recorder.mjs";
-import { VIEWS, press, setUp, signIn } from "./views.mjs";
+import { VIEWS, fill, press, says, setUp, signIn } from "./views.mjs";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
@@ -112,6 +112,26 @@ test("an appliance's disk is taken into use, and its time zone set", { timeout: 
   await until("the disk to be asked for", () => asked.length === 2);
   assert.deepEqual({ ...asked[1].body, csrf: "" }, { csrf: "", action: "format", disk: "sda", confirm: "WD Elements 575834" });
   await page.waitForFunction(() => document.querySelector(".well")?.textContent === "WD Elements is ready for recordings.");
+});
+
+test("settings that are saved say so, and leave one way to go on", { timeout: 300000 }, async (t) => {
+  const { page, context } = await open(browser);
+  t.after(() => context.close());
+  await signIn(page, client);
+  const { asked } = await pretend(page);
+  await page.goto(`${recorder.url}/#system`);
+  await press(page, "Settings", "main");
+  await fill(page, "dialog input[maxlength='63']", "shed");
+  await press(page, "Save", "dialog");
+  await says(page, "dialog .well", "The clock is set anew.");
+  // Only what was changed.
+  assert.deepEqual({ ...asked[0].body, csrf: "" }, { csrf: "", settings: { hostname: "shed" } });
+  const shown = await page.$$eval("dialog .form-end button", (all) =>
+    all.filter((b) => b.checkVisibility()).map((b) => b.textContent),
+  );
+  assert.deepEqual(shown, ["Close"]);
+  await press(page, "Close", "dialog .form-end");
+  await until("the dialog to close", () => page.evaluate(() => !document.querySelector("dialog")));
 });
 
 test("what is found on the network is tried and recorded", { timeout: 300000 }, async (t) => {

@@ -74,8 +74,7 @@ pub(in crate::reactor) fn resident(file: &File, range: &Range<u64>) -> io::Resul
     Ok(bytes.saturating_sub(skip).min(range.end - range.start))
 }
 
-/// The same, in most cases by two calls that cost a tenth of it for a MiB, where the kernel is of 6.5 or later
-/// (`cachestat`). To be asked only while no window is being brought into memory: the kernel counts pages
+/// The same, by two cheaper calls where all of it is there and the kernel is of 6.5 or later (`cachestat`). To be asked only while no window is being brought into memory: the kernel counts pages
 /// that are on their way, too. Those that another program has just asked for come in order, which is why it is tried
 /// whether the last of them is there.
 pub(in crate::reactor) fn resident_quickly(file: &File, range: &Range<u64>) -> io::Result<u64> {
