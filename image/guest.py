@@ -79,6 +79,10 @@ class Guest:
         self.disks = {}
         self.rtc = None
         self.icount = None
+        # Its address in QEMU's network, the number of its network card, and a cable to another board.
+        self.address = "10.0.2.15"
+        self.number = 1
+        self.cable = None
         # What else the kernel is told.
         self.options = ""
         self.cookie = None
@@ -144,8 +148,9 @@ class Guest:
         self.starts += 1
         with open(self.serial, "a") as log:
             log.write(f"\n======== start {self.starts}: {command_line}\n")
-        net = f"user,id=n0,hostfwd=tcp:127.0.0.1:{self.port}-:80,hostfwd=tcp:127.0.0.1:{self.tls_port}-:443"
-        net += f",hostfwd=tcp:127.0.0.1:{self.ssh_port}-:22"
+        net = "user,id=n0"
+        for here, there in ((self.port, 80), (self.tls_port, 443), (self.ssh_port, 22)):
+            net += f",hostfwd=tcp:127.0.0.1:{here}-{self.address}:{there}"
         qmp = self.folder / "qmp"
         command = ["qemu-system-arm", "-display", "none", "-no-reboot", "-monitor", "none",
                    "-qmp", f"unix:{qmp},server=on,wait=off", "-netdev", net,
@@ -161,6 +166,9 @@ class Guest:
         else:
             command += ["-M", "raspi2b", "-dtb", str(self.folder / "bcm2836-rpi-2-b.dtb"), "-serial", "null",
                         "-drive", f"file={self.card},if=sd,format=raw", "-device", "usb-net,netdev=n0"]
+        if self.cable:
+            command += ["-netdev", f"stream,id=n1,{self.cable}",
+                        "-device", f"virtio-net-pci,netdev=n1,mac=52:54:00:4d:4e:{self.number:02x}"]
         if self.rtc:
             command += ["-rtc", f"base={self.rtc},clock=vm"]
         qmp.unlink(missing_ok=True)
@@ -282,18 +290,21 @@ class Guest:
             run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", str(key))
         return (self.folder / "key.pub").read_text().strip()
 
-    def ssh(self, command, key=None):
+    def ssh(self, command, key=None, given=None):
         return subprocess.run(
             ["ssh", "-F", "none", "-i", str(key or self.folder / "key"), "-o", "IdentitiesOnly=yes", "-p", str(self.ssh_port),
              "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-o", "BatchMode=yes",
              "-o", f"ConnectTimeout={int(60 * PATIENCE)}", "root@127.0.0.1", command],
-            capture_output=True, text=True, timeout=180 * PATIENCE)
+            capture_output=True, input=given, timeout=180 * PATIENCE)
 
-    def shell(self, command, fail=True):
+    def shell(self, command, fail=True, given=None):
         """Runs a command in the board, as root; what it prints."""
-        done = self.ssh(command)
+        return self.shell_bytes(command, fail, given).decode(errors="replace")
+
+    def shell_bytes(self, command, fail=True, given=None):
+        done = self.ssh(command, given=given)
         if fail and done.returncode != 0:
-            raise Failed(f"in the board, {command}: {done.stdout[-300:]}{done.stderr[-300:]}")
+            raise Failed(f"in the board, {command}: {(done.stdout[-300:] + done.stderr[-300:]).decode(errors='replace')}")
         return done.stdout
 
     def await_shell(self, seconds=120):

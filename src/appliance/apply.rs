@@ -167,7 +167,7 @@ fn reset(places: &Places) -> io::Result<()> {
         known.erase_all();
         known.save(places)?;
         remove_folder(&places.db())?;
-        remove(&places.data().join("emergency.img"))?;
+        remove(&places.emergency_image())?;
     } else if places.db().is_dir() {
         write_durably(&places.db().join(FORGET), b"", 0o644)?;
     }

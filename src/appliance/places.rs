@@ -80,6 +80,11 @@ impl Places {
         self.at("/data/moonfire-nvr")
     }
 
+    /// The file system, in a file, of what is recorded while there is no disk.
+    pub fn emergency_image(&self) -> PathBuf {
+        self.data().join("emergency.img")
+    }
+
     /// The folder of the recorder's database.
     pub fn db(&self) -> PathBuf {
         self.data().join("db")

@@ -34,11 +34,11 @@ const CACHE_KIB: u32 = 2048;
 
 /// The size of a page, of a database that is made now. A commit writes each page that it touches as a
 /// whole, and touches a little of each stream; see design/schema.md for what small ones save.
-const PAGE_BYTES: u32 = 1024;
+const PAGE_BYTES: u32 = 512;
 
-/// The write-ahead log is brought into the database when it has grown to so many pages. A page that
+/// The write-ahead log is brought into the database when its pages have so many bytes. A page that
 /// many commits change is then written there once; see design/schema.md for what that saves.
-const CHECKPOINT_PAGES: u32 = 6000;
+const CHECKPOINT_BYTES: u32 = 6 << 20;
 
 /// A write-ahead log that a long reader let grow is cut to this size afterwards.
 const WAL_BYTES_KEPT: u32 = 8 << 20;
@@ -399,7 +399,13 @@ fn prepare(connection: &Connection) -> Result<(), Error> {
     connection.pragma_update(None, "foreign_keys", true)?;
     // A commit that was answered survives a power cut: each syncs the write-ahead log.
     connection.pragma_update(None, "synchronous", "full")?;
-    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    // A database keeps the pages that it was made with.
+    let page_bytes: u32 = connection.pragma_query_value(None, "page_size", |r| r.get(0))?;
+    connection.pragma_update(
+        None,
+        "wal_autocheckpoint",
+        CHECKPOINT_BYTES / page_bytes.max(1),
+    )?;
     connection.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT)?;
     connection.pragma_update(None, "cache_size", -i64::from(CACHE_KIB))?;
     connection.pragma_update(None, "temp_store", "memory")?;

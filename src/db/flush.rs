@@ -7,7 +7,9 @@ use super::{
     sessions, sums,
 };
 use crate::h264::VideoSampleEntry;
-use crate::recording::{DirId, Gap, GapCause, OpenId, Recording, RecordingId, StreamId, chain};
+use crate::recording::{
+    DirId, Gap, GapCause, OpenId, Recording, RecordingId, StreamId, chain, packed,
+};
 use crate::time::Wall90k;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use std::collections::BTreeSet;
@@ -141,7 +143,7 @@ pub(super) fn insert_recording(
     tx.prepare_cached(
         "insert into recording_index (video_index, data_hash, chain_hash) values (?1, ?2, ?3)",
     )?
-    .execute(params![r.index, r.data_hash, chain_hash])?;
+    .execute(params![packed::pack(&r.index), r.data_hash, chain_hash])?;
     let index_id = tx.last_insert_rowid();
     tx.prepare_cached(
         "insert into recording (stream_id, sequence, dir_id, open_id, run_offset, start_90k,

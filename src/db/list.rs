@@ -4,7 +4,7 @@
 //! call is bounded, so that a commit never waits long behind it.
 
 use super::{Database, Error, MAX_GAPS, MAX_INDEXES, MAX_SPANS, MAX_SUMMARIES, query, sums};
-use crate::recording::{DirId, Gap, OpenId, RecordingId, StreamId, Summary};
+use crate::recording::{DirId, Gap, OpenId, RecordingId, StreamId, Summary, packed};
 use crate::time::{Duration90k, Wall90k};
 use rusqlite::{OptionalExtension, Row, params};
 use std::ops::Range;
@@ -139,7 +139,7 @@ impl Database {
         for id in ids {
             let index = select
                 .query_row(params![id.stream.0, id.sequence], |r| {
-                    Ok(Arc::from(r.get_ref(0)?.as_blob()?))
+                    Ok(Arc::from(packed::unpack(r.get_ref(0)?.as_blob()?)))
                 })
                 .optional()?;
             found.push((*id, index));

@@ -4,8 +4,9 @@
 
 use super::{Database, Error};
 use crate::h264::VideoSampleEntry;
-use crate::recording::{DirId, Gap, GapCause, OpenId, Recording, RecordingId, StreamId};
+use crate::recording::{DirId, Gap, GapCause, OpenId, Recording, RecordingId, StreamId, packed};
 use crate::time::{Duration90k, Wall90k};
+use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -196,7 +197,13 @@ impl<'a> Recordings<'a> {
             video_sync_samples: r.get(10)?,
             sample_entry: self.entry(r.get(11)?)?,
             end_reason: r.get::<_, Option<String>>(12)?.unwrap_or_default(),
-            index: r.get(13)?,
+            index: r
+                .get_ref(13)?
+                .as_blob()
+                .map(|kept| packed::unpack(kept).into_owned())
+                .map_err(|e| {
+                    rusqlite::Error::FromSqlConversionFailure(13, Type::Blob, Box::new(e))
+                })?,
             data_hash: r.get(14)?,
             chain_hash: r.get(15)?,
         };

@@ -1,4 +1,4 @@
--- The database of Moonfire NVR, schema version 7.
+-- The database of Moonfire NVR, schema version 8.
 --
 -- Everything but the frames is here: what is recorded, where it lies, and why the rest is missing.
 -- `pragma user_version` is the schema's version, `pragma application_id` is 'MNVR'. Write-ahead log,
@@ -172,6 +172,7 @@ create index recording_untrusted on recording (open_id, stream_id, sequence) whe
 
 create table recording_index (
   id integer primary key,
+  -- Packed (recording/packed.rs) if the highest bit of its first byte is set; before version 8 none was.
   video_index blob not null,
   -- XXH3-128 of the sample file's bytes.
   data_hash blob not null check (length(data_hash) = 16),

@@ -2,7 +2,7 @@
 
 use super::{Database, Error};
 use crate::recording::index::{self, Reordering, Sums};
-use crate::recording::{RecordingId, StreamId};
+use crate::recording::{RecordingId, StreamId, packed};
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 /// Recordings that one transaction of the upgrade counts: about 2 MB of indexes are read for it.
@@ -82,7 +82,7 @@ impl Database {
             params![id.stream.0, id.sequence],
             |r| r.get(0),
         )?;
-        write(&tx, id, &Columns::count(&index))?;
+        write(&tx, id, &Columns::count(&packed::unpack(&index)))?;
         Ok(tx.commit()?)
     }
 }

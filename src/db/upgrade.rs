@@ -12,7 +12,7 @@ use std::path::Path;
 use uuid::Uuid;
 
 /// The version of the schema that this program reads and writes.
-pub const VERSION: u32 = 7;
+pub const VERSION: u32 = 8;
 
 const SCHEMA: &str = include_str!("schema.sql");
 
@@ -52,6 +52,13 @@ const STEPS: &[Step] = &[
         to: 7,
         about: "know which numbers a disk that was away may still bring recordings of",
         add: |tx| Ok(tx.execute_batch(include_str!("upgrade_7.sql"))?),
+        fill: None,
+    },
+    Step {
+        to: 8,
+        about: "keep the sample indexes of new recordings packed",
+        // What is there stays as it is, and can be read.
+        add: |_| Ok(()),
         fill: None,
     },
 ];

@@ -1,4 +1,5 @@
-//! The sample index: what a recording knows of each of its samples, in about two bytes a frame.
+//! The sample index: what a recording knows of each of its samples, in about three bytes a frame; in half
+//! of that where it is kept (`packed.rs`).
 //!
 //! An index is one byte of flags, then for each sample, in decoding order, two or three varints
 //! (seven bits a byte, lowest first, the shortest form only):
@@ -17,6 +18,9 @@ use std::fmt;
 
 /// Flag: each sample has a composition offset.
 const HAS_COMPOSITION_OFFSETS: u8 = 1;
+
+/// Flag: it is packed, as it is in the database. [`super::packed::unpack`] comes first.
+pub(super) const PACKED: u8 = 0x80;
 
 /// Bytes of an index that a sample takes at least.
 pub const MIN_SAMPLE_BYTES: usize = 2;
@@ -47,6 +51,8 @@ pub enum IndexError {
     Truncated { at: usize },
     #[error("index has flags that are not known ({flags:#04x})")]
     Flags { flags: u8 },
+    #[error("the packed index is damaged")]
+    Packed,
     #[error("a number in the index is longer than it may be (byte {at})")]
     Varint { at: usize },
     #[error("a sample's duration is zero, negative or too long (byte {at})")]
@@ -248,6 +254,9 @@ impl Cursor {
 
     fn decode(&mut self, index: &[u8]) -> Result<Sample, IndexError> {
         let flags = index[0];
+        if flags & PACKED != 0 {
+            return Err(IndexError::Packed);
+        }
         if flags & !HAS_COMPOSITION_OFFSETS != 0 {
             return Err(IndexError::Flags { flags });
         }

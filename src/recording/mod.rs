@@ -7,6 +7,7 @@ pub mod drift;
 pub mod forecast;
 pub mod index;
 pub mod journal;
+pub mod packed;
 pub mod real_directory;
 pub mod recovery;
 pub mod reorder;

@@ -209,7 +209,7 @@ impl Device {
 }
 
 /// How many recordings a sample directory holds; `None` if it cannot be told.
-fn count_recordings(folder: &Path) -> Option<usize> {
+pub fn count_recordings(folder: &Path) -> Option<usize> {
     let entries = std::fs::read_dir(folder).ok()?;
     let names = entries
         .take(MAX_COUNTED)

@@ -236,14 +236,18 @@ fn mounted(disks: &[Device]) -> Vec<String> {
         .collect()
 }
 
-/// Some time after the start, or when the last disk was let go: recordings go to the card, if that is
-/// allowed. Says what was done.
+/// Some time after the start, when the last disk was let go, or when what is allowed has changed: without a
+/// disk, recordings go to the card, if they may. Says what was done.
 pub fn settle(system: &dyn System, places: &Places) -> Result<String, Refusal> {
     let disks = list::list(system).map_err(failed)?;
-    match mounted(&disks).is_empty() {
-        true => no_disk(system, places),
-        false => Ok("there is a disk".to_owned()),
+    if mounted(&disks).is_empty() {
+        return no_disk(system, places);
     }
+    if places.emergency_image().exists() {
+        // What is in it was recorded while there was no disk, and can be looked at.
+        mount_emergency(system, places)?;
+    }
+    Ok("there is a disk".to_owned())
 }
 
 fn no_disk(system: &dyn System, places: &Places) -> Result<String, Refusal> {
@@ -262,27 +266,51 @@ fn no_disk(system: &dyn System, places: &Places) -> Result<String, Refusal> {
 /// take more of the card than that.
 fn emergency(system: &dyn System, places: &Places, bytes: u64) -> Result<bool, Refusal> {
     let bytes = settings::emergency(bytes).map_err(failed)?;
-    let image = places.data().join("emergency.img");
-    let at = places.media().join(EMERGENCY);
-    let mounts = fs::read_to_string(places.at("/proc/mounts")).unwrap_or_default();
-    let target = at.to_string_lossy().into_owned();
-    if mounts.lines().any(|l| l.split(' ').nth(1) == Some(&target)) {
+    if is_mounted(places, &places.media().join(EMERGENCY)) {
         return Ok(true);
     }
-    let io = |e: io::Error| failed(format!("{}: {e}", image.display()));
-    let device = image.to_string_lossy().into_owned();
-    if fs::metadata(&image).map(|m| m.len()).ok() != Some(bytes) {
+    let image = places.emergency_image();
+    let has = fs::metadata(&image).map(|m| m.len()).ok();
+    if has.is_some_and(|has| has != bytes) {
+        mount_emergency(system, places)?;
+        let at = places.media().join(EMERGENCY);
+        if list::count_recordings(&at.join("sample")) != Some(0) {
+            // Another size has to wait until what is recorded there was given up.
+            return Ok(true);
+        }
+        let run = system.run("umount", &[&*at.to_string_lossy()]);
+        run.map_err(failed)?;
+    }
+    if has != Some(bytes) {
+        let io = |e: io::Error| failed(format!("{}: {e}", image.display()));
         let file = File::create(&image).map_err(io)?;
         file.set_len(bytes).map_err(io)?;
-        make_file_system(system, &device)?;
+        make_file_system(system, &image.to_string_lossy())?;
     }
+    mount_emergency(system, places)?;
+    Ok(true)
+}
+
+fn mount_emergency(system: &dyn System, places: &Places) -> Result<(), Refusal> {
+    let at = places.media().join(EMERGENCY);
+    if is_mounted(places, &at) {
+        return Ok(());
+    }
+    let io = |e: io::Error| failed(format!("{}: {e}", at.display()));
     fs::create_dir_all(&at).map_err(io)?;
+    let image = places.emergency_image();
+    let (device, target) = (image.to_string_lossy(), at.to_string_lossy());
     let options = format!("loop,{OPTIONS}");
     system
         .run("mount", &["-t", "ext4", "-o", &options, &device, &target])
         .map_err(failed)?;
-    make_sample_dir(&at).map_err(io)?;
-    Ok(true)
+    make_sample_dir(&at).map_err(io)
+}
+
+fn is_mounted(places: &Places, at: &Path) -> bool {
+    let mounts = fs::read_to_string(places.at("/proc/mounts")).unwrap_or_default();
+    let at = at.to_str();
+    mounts.lines().any(|l| l.split(' ').nth(1) == at)
 }
 
 /// Changes what is known of disks, and has the recorder take it in if that changes where it records to.

@@ -85,6 +85,10 @@ pub fn change(system: &dyn System, places: &Places, patch: &Map<String, Value>) 
     // Before the rest is applied, which writes the recorder's configuration, too, and tells it nothing.
     ready::take_in(system, places)?;
     apply::apply(places);
+    if patch.contains_key("emergencyBytes") {
+        // It holds for the disk that is not there now, too.
+        ready::settle(system, places)?;
+    }
     let message = bring_in(system, places, patch);
     Ok(json!({ "settings": told(&apply::load(places)), "message": message }))
 }

@@ -432,27 +432,36 @@ fn without_a_disk_nothing_or_the_allowance_is_recorded_to() {
         site.sample_dirs(),
         [Path::new(crate::appliance::disks::NO_DISK)]
     );
-    fs::write(
-        site.places.boot_file(),
-        "[appliance]\nemergency = \"64 MB\"\n",
-    )
-    .unwrap();
+    let loop_device = json!({ "name": "emergency.img", "type": "loop", "size": 1 });
     site.machine
         .disks
         .lock()
         .unwrap()
         .as_array_mut()
         .unwrap()
-        .push(json!({
-        "name": "emergency.img", "type": "loop", "size": 1 }));
+        .push(loop_device);
     fs::create_dir_all(site.places.data()).unwrap();
-    ready::settle(&*site.machine, &site.places).unwrap();
+    // Allowed while there is none, it holds at once.
+    let allow = |bytes: u64| {
+        let Value::Object(settings) = json!({ "emergencyBytes": bytes }) else {
+            panic!()
+        };
+        site.ask(Request::Change { settings }).unwrap();
+        fs::metadata(site.places.emergency_image()).unwrap().len()
+    };
+    assert_eq!(allow(64_000_000), 64_000_000);
+    let sample = site.places.media().join("emergency/sample");
     assert_eq!(
         site.sample_dirs(),
         [Path::new("/media/nvr/emergency/sample")]
     );
-    let image = site.places.data().join("emergency.img");
-    assert_eq!(fs::metadata(&image).unwrap().len(), 64_000_000);
+    // Another size waits for as long as something is recorded there.
+    let recorded = sample.join("0000000100000002");
+    fs::write(&recorded, b"frames").unwrap();
+    assert_eq!(allow(80_000_000), 64_000_000);
+    assert!(recorded.exists());
+    fs::remove_file(&recorded).unwrap();
+    assert_eq!(allow(80_000_000), 80_000_000);
     // A disk comes: the card is left alone again.
     site.format("sda", "WD Elements 575834").unwrap();
     assert_eq!(site.job()["state"], json!("done"));

@@ -1,10 +1,14 @@
-//! Any bytes are a sample index in its one encoding, or an error within them.
+//! Any bytes are a sample index in its one encoding, or an error within them; packed or not, it stays the same.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use moonfire_nvr::recording::index::{self, IndexEncoder, Sample};
+use moonfire_nvr::recording::packed;
 
 fuzz_target!(|bytes: &[u8]| {
+    let unpacked = packed::unpack(bytes);
+    assert_eq!(packed::unpack(&packed::pack(&unpacked)), unpacked);
+    let bytes = &*unpacked;
     let decoded: Result<Vec<Sample>, _> = index::samples(bytes).collect();
     let Ok(samples) = decoded else {
         assert!(index::totals(bytes).is_err());
