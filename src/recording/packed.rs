@@ -28,6 +28,9 @@ const MAX_SAMPLES: u64 = (MAX_INDEX_BYTES / MIN_SAMPLE_BYTES) as u64;
 /// Bits of the largest number: a zigzag of the difference of two numbers of 32 bits, and 2^k.
 const MAX_BITS: u32 = 36;
 
+/// Bits that are at hand at once, wherever in a byte they begin.
+const PEEKED_BITS: u32 = 57;
+
 /// The highest order of a code.
 const MAX_ORDER: u32 = 32;
 
@@ -104,7 +107,7 @@ fn try_unpack(packed: &[u8]) -> Option<Vec<u8>> {
     let samples = bits.number(0).filter(|&n| n <= MAX_SAMPLES)?;
     let header = Header::read(&mut bits)?;
     let mut at = Place::default();
-    let mut index = Vec::new();
+    let mut index = Vec::with_capacity(packed.len() * 2);
     let mut encoder = IndexEncoder::new(&mut index, has_offsets);
     let mut until_sync = None;
     for _ in 0..samples {
@@ -391,7 +394,7 @@ struct BitReader<'a> {
 }
 
 impl BitReader<'_> {
-    /// The 57 bits that follow at the top of a word; zeros past the end.
+    /// The [`PEEKED_BITS`] that follow at the top of a word; zeros past the end.
     fn peek(&self) -> u64 {
         let rest = self.bytes.get(self.at / 8..).unwrap_or_default();
         let word = match rest.first_chunk() {
@@ -410,7 +413,7 @@ impl BitReader<'_> {
         (self.at <= self.bytes.len() * 8).then_some(())
     }
 
-    /// Up to 57 bits.
+    /// Up to [`PEEKED_BITS`].
     fn bits(&mut self, count: u32) -> Option<u64> {
         let found = self.peek() >> (64 - count);
         self.skip(count)?;
@@ -419,13 +422,20 @@ impl BitReader<'_> {
 
     /// An Exp-Golomb code.
     fn number(&mut self, order: u32) -> Option<u64> {
-        let zeros = self.peek().leading_zeros();
+        let word = self.peek();
+        let zeros = word.leading_zeros();
         let length = zeros + 1 + order;
         if length > MAX_BITS {
             return None;
         }
-        self.skip(zeros)?;
-        Some(self.bits(length)? - (1 << order))
+        let found = if zeros + length <= PEEKED_BITS {
+            self.skip(zeros + length)?;
+            word << zeros >> (64 - length)
+        } else {
+            self.skip(zeros)?;
+            self.bits(length)?
+        };
+        Some(found - (1 << order))
     }
 
     /// All is read but the zeros that fill the last byte.
