@@ -60,9 +60,12 @@ to = "udp:10.0.2.2:{self.syslog_port}"
         if board.disks:
             return board
         path = self.folder / "disk.img"
-        g.run("truncate", "-s", "4G", str(path))
+        is_new = not path.exists()
+        if is_new:
+            g.run("truncate", "-s", "4G", str(path))
         board.plug("disk", path)
-        self.format_empty(board)
+        if is_new:
+            self.format_empty(board)
         wait_for("the recorder to take the disk", 120, lambda: any(
             d["state"] in ("recording", "ready") for d in board.get("/api/disks")["disks"]), 2)
         return board

@@ -144,7 +144,8 @@ def case_swap(bench):
     """Another disk takes the place of one that was pulled out; the first comes back with its recordings."""
     board, stream = bench.need_recording()
     first = board.disks["disk"]
-    before = [row for row in bench.recordings(stream) if not row.get("growing")]
+    before = wait_for("a recording that is complete", 180, lambda: [
+        row for row in bench.recordings(stream) if not row.get("growing")], 2)
     board.pull("disk")
     second = bench.folder / "disk-2.img"
     g.run("truncate", "-s", "3G", str(second))
@@ -153,17 +154,22 @@ def case_swap(bench):
 
     def on_the_second():
         rows = bench.recordings(stream)
-        return rows and rows[-1].get("growing") and (not before or rows[-1]["startId"] > before[-1]["startId"])
-    wait_for("the second disk to be recorded to", 300, on_the_second, 2)
-    disks = {d["path"]: d["state"] for d in board.get("/api/disks")["disks"]}
-    check("recording" in disks.values(), f"the disks are {disks}")
+        found = [row for row in rows if row["startId"] > before[-1]["startId"] and not row.get("growing")]
+        return found and rows[-1].get("growing") and found
+    of_second = wait_for("the second disk to be recorded to", 300, on_the_second, 2)
+    check(bench.can_be_read(stream, of_second), "what was recorded to the second disk cannot be had")
+    check(not bench.can_be_read(stream, before), "the first disk's recordings are there without it")
     board.plug("disk", first)
     wait_for("the first one's recordings", 300, lambda: bench.can_be_read(stream, before), 2)
     # Both are in use now; the second one goes for good.
     board.pull("disk2")
-    bench.await_growing(300)
-    wait_for("the first disk to be recorded to again", 300, lambda: any(
-        d["state"] == "recording" for d in board.get("/api/disks")["disks"]), 2)
+    last = bench.recordings(stream)[-1]["startId"]
+
+    def on_the_first():
+        rows = bench.recordings(stream)
+        return rows and rows[-1].get("growing") and rows[-1]["startId"] > last and rows[-1]["videoSamples"] > 30
+    wait_for("the first disk to be recorded to again", 300, on_the_first, 2)
+    check(bench.can_be_read(stream, before), "the first disk's recordings are gone")
 
 
 def case_emergency(bench):

@@ -545,12 +545,15 @@ impl Nvr {
         if !may || self.read_only {
             return;
         }
+        // Who may see what is told by the order of the addresses.
+        let serves_otherwise = self.config.http != config.http;
         self.config = config;
         if self.phase == Phase::New {
             return;
         }
-        // Who may see what is told by the order of the addresses, which may have changed.
-        self.close_clients(now, "the configuration was changed");
+        if serves_otherwise {
+            self.close_clients(now, "how the page is served was changed");
+        }
         self.reload_onboard(now);
         self.configure_at = Some(now.monotonic);
         self.wake_at(self.configure_at);

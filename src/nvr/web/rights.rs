@@ -233,6 +233,24 @@ mod tests {
     }
 
     #[test]
+    fn a_reload_ends_views_only_if_it_changes_how_the_page_is_served() {
+        let (mut site, anna, bert) = Site::with_users();
+        let view = site.watch(&bert);
+        let reload = |site: &mut Site, config: crate::config::Config| {
+            site.tell(crate::nvr::port::Event::Reload(Box::new(config)));
+        };
+        let mut config = site.nvr.config.clone();
+        config.sample_dirs.push("/another".into());
+        reload(&mut site, config.clone());
+        assert!(!site.is_closed(view));
+        assert_eq!(site.nvr.config.sample_dirs, config.sample_dirs);
+        config.http[0].names.push("attic".to_owned());
+        reload(&mut site, config);
+        assert!(site.is_closed(view));
+        site.get(&anna, "/api/").is(200);
+    }
+
+    #[test]
     fn a_database_that_does_not_answer_is_asked_again_in_full() {
         let (mut site, _, bert) = Site::with_users();
         let view = site.watch(&bert);
