@@ -54,8 +54,10 @@ interface = "{wired}"
         problems = other.get("/api/appliance")["problems"]
         check(not problems, f"the boot file is complained of: {problems}")
         told = wait_for("the name", 60, lambda: other.shell("resolvectl query --legend=no attic.local", fail=False), 2)
-        service = other.shell("resolvectl service --legend=no _http._tcp local")
-        check("attic" in service, f"the service is told as {service}")
+        offered = other.shell("resolvectl query --legend=no --type=PTR _http._tcp.local")
+        check("attic._http._tcp.local" in offered, f"what is offered is told as {offered}")
+        service = other.shell("resolvectl service --legend=no attic _http._tcp local")
+        check("attic.local:80" in service, f"the service is told as {service}")
         # An address of this cable's is asked for the page.
         found = re.search(r"attic.local: (fe80\S+)", told) or re.search(r"(fe80:\S+)", told)
         check(found, f"the name is told as {told}")
