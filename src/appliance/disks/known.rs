@@ -71,6 +71,15 @@ impl Known {
         true
     }
 
+    /// Those that are away are given up for those that are there, if any is. True if that changes something.
+    pub fn keep(&mut self, present: &[String]) -> bool {
+        let before = self.disks.len();
+        if self.disks.iter().any(|d| present.contains(d)) {
+            self.disks.retain(|d| present.contains(d));
+        }
+        self.disks.len() != before
+    }
+
     /// No disk is mounted, and recording to the card is allowed or not. True if that changes something.
     pub fn none_is_there(&mut self, emergency: bool) -> bool {
         std::mem::replace(&mut self.emergency, emergency) != emergency
@@ -127,6 +136,25 @@ mod tests {
             [PathBuf::from("/media/nvr/cccccccc/sample")]
         );
         assert!(known.came("aaaaaaaa", &["aaaaaaaa".to_owned(), "cccccccc".to_owned()]));
+        assert_eq!(known.sample_dirs().len(), 2);
+    }
+
+    #[test]
+    fn a_disk_that_stays_away_is_given_up_if_another_is_there() {
+        let mut known = Known::default();
+        let both = ["aaaaaaaa".to_owned(), "bbbbbbbb".to_owned()];
+        known.came("aaaaaaaa", &both[..1]);
+        known.came("bbbbbbbb", &both);
+        assert!(!known.keep(&both));
+        assert!(!known.keep(&[]));
+        assert!(!known.keep(&["cccccccc".to_owned()]));
+        assert_eq!(known.sample_dirs().len(), 2);
+        assert!(known.keep(&both[1..]));
+        assert_eq!(
+            known.sample_dirs(),
+            [PathBuf::from("/media/nvr/bbbbbbbb/sample")]
+        );
+        assert!(known.came("aaaaaaaa", &both));
         assert_eq!(known.sample_dirs().len(), 2);
     }
 

@@ -11,6 +11,9 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, chown};
 use std::path::Path;
 
+/// It has [`settle`] called in two minutes.
+const SETTLE_TIMER: &str = "moonfire-nvr-settle.timer";
+
 /// Nothing on a disk for recordings is a program or a device, and nobody asks when a file was read.
 const OPTIONS: &str = "nosuid,nodev,noexec,noatime,errors=remount-ro";
 
@@ -171,8 +174,16 @@ fn make_sample_dir(mounted: &Path) -> io::Result<()> {
     File::open(mounted)?.sync_all()
 }
 
-/// Lets a disk go, so that it may be unplugged, or was already. Recordings go elsewhere first, if there is
-/// another one.
+/// Lets a disk go because somebody wants that: its streams go to another one, if there is one.
+pub fn give_up(system: &dyn System, places: &Places, name: &str) -> Result<String, Refusal> {
+    let told = unmount(system, places, name)?;
+    let present = mounted(&list::list(system).map_err(failed)?);
+    update(system, places, |known| known.keep(&present))?;
+    Ok(told)
+}
+
+/// Lets a disk go, as the machine goes off, or because it was unplugged. It may be back in a moment: its
+/// streams wait for it until [`settle`] comes.
 pub fn unmount(system: &dyn System, places: &Places, name: &str) -> Result<String, Refusal> {
     let disks = list::list(system).map_err(failed)?;
     let (folder, device) = match list::find(&disks, name) {
@@ -211,6 +222,8 @@ pub fn unmount(system: &dyn System, places: &Places, name: &str) -> Result<Strin
     unmounted.map_err(failed)?;
     if present.is_empty() {
         no_disk(system, places)?;
+    } else if let Err(e) = system.run("systemctl", &["--no-block", "restart", SETTLE_TIMER]) {
+        eprintln!("{e}");
     }
     Ok(format!("{device} may be unplugged"))
 }
@@ -236,13 +249,15 @@ fn mounted(disks: &[Device]) -> Vec<String> {
         .collect()
 }
 
-/// Some time after the start, when the last disk was let go, or when what is allowed has changed: without a
-/// disk, recordings go to the card, if they may. Says what was done.
+/// Some time after the start, some time after a disk went, or when what is allowed has changed: streams of
+/// disks that are away go to those that are there; without a disk, recordings go to the card, if they may. Says
+/// what was done.
 pub fn settle(system: &dyn System, places: &Places) -> Result<String, Refusal> {
-    let disks = list::list(system).map_err(failed)?;
-    if mounted(&disks).is_empty() {
+    let present = mounted(&list::list(system).map_err(failed)?);
+    if present.is_empty() {
         return no_disk(system, places);
     }
+    update(system, places, |known| known.keep(&present))?;
     if places.emergency_image().exists() {
         // What is in it was recorded while there was no disk, and can be looked at.
         mount_emergency(system, places)?;

@@ -95,7 +95,7 @@ impl Steward {
                 let (system, places) = (self.system.clone(), self.places.clone());
                 self.jobs.start("unmount", move |step| {
                     step(&format!("letting {disk} go"));
-                    ready::unmount(&*system, &places, &disk)
+                    ready::give_up(&*system, &places, &disk)
                 })
             }
             Request::Change { settings } => change::change(&*self.system, &self.places, &settings),

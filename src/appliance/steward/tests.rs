@@ -79,8 +79,12 @@ impl System for Machine {
                 Ok(Vec::new())
             }
             "umount" => {
+                let target = arguments[arguments.len() - 1];
+                let at = json!([&target[target.find("/media/nvr").unwrap()..]]);
                 for disk in self.disks.lock().unwrap().as_array_mut().unwrap() {
-                    disk["mountpoints"] = json!([]);
+                    if disk["mountpoints"] == at {
+                        disk["mountpoints"] = json!([]);
+                    }
                 }
                 Ok(Vec::new())
             }
@@ -266,6 +270,43 @@ fn a_disk_is_formatted_only_if_it_is_the_one_meant_and_then_recorded_to() {
         Ok(())
     );
     assert_eq!(site.job()["state"], json!("failed"));
+}
+
+#[test]
+fn of_two_disks_the_one_that_stays_is_recorded_to() {
+    let site = Site::new();
+    let file = fs::File::create(site.temp.path().join("sdb")).unwrap();
+    file.set_len(64 << 20).unwrap();
+    let second = json!({ "name": "sdb", "type": "disk", "size": 64 << 20, "model": "Another", "serial": "1", "tran": "usb" });
+    site.machine
+        .disks
+        .lock()
+        .unwrap()
+        .as_array_mut()
+        .unwrap()
+        .push(second);
+    site.format("sda", "WD Elements 575834").unwrap();
+    assert_eq!(site.job()["state"], json!("done"));
+    let first = site.sample_dirs();
+    site.format("sdb", "Another 1").unwrap();
+    assert_eq!(site.job()["state"], json!("done"));
+    let both = site.sample_dirs();
+    assert_eq!((both.len(), &both[..1]), (2, &first[..]));
+
+    // Pulled out, it may be back in a moment; after that its streams go to the other one.
+    ready::unmount(&*site.machine, &site.places, "sda").unwrap();
+    assert_eq!(site.sample_dirs(), both);
+    assert!(site.last_ran().ends_with("moonfire-nvr-settle.timer"));
+    ready::settle(&*site.machine, &site.places).unwrap();
+    assert_eq!(site.sample_dirs(), both[1..]);
+    ready::mount(&*site.machine, &site.places, "sda").unwrap();
+    assert_eq!(site.sample_dirs().len(), 2);
+
+    // Given up by somebody, at once.
+    let disk = "sdb".to_owned();
+    site.ask(Request::Unmount { disk }).unwrap();
+    assert_eq!(site.job()["state"], json!("done"));
+    assert_eq!(site.sample_dirs(), first);
 }
 
 #[test]
