@@ -80,6 +80,11 @@ impl Places {
         self.at("/data/moonfire-nvr")
     }
 
+    /// Whoever changes what is known of disks has it locked.
+    pub fn disks_lock(&self) -> PathBuf {
+        self.at("/run/moonfire-nvr/disks.lock")
+    }
+
     /// The file system, in a file, of what is recorded while there is no disk.
     pub fn emergency_image(&self) -> PathBuf {
         self.data().join("emergency.img")

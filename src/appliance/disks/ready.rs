@@ -6,6 +6,7 @@ use crate::appliance::places::{Places, RECORDER_ID, SAMPLE_LABEL};
 use crate::appliance::protocol::{Refusal, RefusalKind};
 use crate::appliance::system::System;
 use crate::appliance::{apply, settings};
+use nix::fcntl::{Flock, FlockArg};
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, chown};
@@ -115,6 +116,7 @@ pub fn mount(system: &dyn System, places: &Places, name: &str) -> Result<String,
             }
         }
     }
+    let alone_with_known = alone(places)?;
     let mut known = Known::load(places).unwrap_or_default();
     if known.is_to_be_erased(&folder) {
         let mut erase = || -> io::Result<()> {
@@ -127,6 +129,7 @@ pub fn mount(system: &dyn System, places: &Places, name: &str) -> Result<String,
         };
         erase().map_err(|e| failed(format!("{}: {e}", at.display())))?;
     }
+    drop(alone_with_known);
     make_sample_dir(&at).map_err(|e| failed(format!("{}: {e}", at.display())))?;
     let mut present = mounted(&disks);
     if !present.contains(&folder) {
@@ -260,6 +263,7 @@ pub fn settle(system: &dyn System, places: &Places) -> Result<String, Refusal> {
     update(system, places, |known| known.keep(&present))?;
     if places.emergency_image().exists() {
         // What is in it was recorded while there was no disk, and can be looked at.
+        let _alone = alone(places)?;
         mount_emergency(system, places)?;
     }
     Ok("there is a disk".to_owned())
@@ -281,6 +285,7 @@ fn no_disk(system: &dyn System, places: &Places) -> Result<String, Refusal> {
 /// take more of the card than that.
 fn emergency(system: &dyn System, places: &Places, bytes: u64) -> Result<bool, Refusal> {
     let bytes = settings::emergency(bytes).map_err(failed)?;
+    let _alone = alone(places)?;
     if is_mounted(places, &places.media().join(EMERGENCY)) {
         return Ok(true);
     }
@@ -304,6 +309,17 @@ fn emergency(system: &dyn System, places: &Places, bytes: u64) -> Result<bool, R
     }
     mount_emergency(system, places)?;
     Ok(true)
+}
+
+/// One at a time, of the steward and what udev and systemd start: until what is returned is dropped.
+fn alone(places: &Places) -> Result<Flock<File>, Refusal> {
+    let path = places.disks_lock();
+    let io = |e: io::Error| failed(format!("{}: {e}", path.display()));
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(io)?;
+    }
+    let file = File::create(&path).map_err(io)?;
+    Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, e)| io(e.into()))
 }
 
 fn mount_emergency(system: &dyn System, places: &Places) -> Result<(), Refusal> {
@@ -334,12 +350,14 @@ fn update(
     places: &Places,
     change: impl FnOnce(&mut Known) -> bool,
 ) -> Result<(), Refusal> {
+    let alone = alone(places)?;
     let mut known = Known::load(places).unwrap_or_default();
     if change(&mut known) {
         known
             .save(places)
             .map_err(|e| failed(format!("disks.toml: {e}")))?;
     }
+    drop(alone);
     take_in(system, places)
 }
 
