@@ -173,8 +173,7 @@ class Guest:
             command += ["-rtc", f"base={self.rtc},clock=vm"]
         qmp.unlink(missing_ok=True)
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=open(self.folder / "qemu.log", "a"))
-        wait_for("QEMU", 30, qmp.exists, 0.05)
-        self.qmp = Qmp(qmp)
+        self.qmp = wait_for("QEMU", 30, lambda: Qmp(qmp), 0.05)
         for name, path in self.disks.items():
             self.plug(name, path)
 
