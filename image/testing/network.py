@@ -21,12 +21,12 @@ def case_neighbour(bench):
     devices = board.shell("ls /sys/class/net").split()
     wired = next(name for name in devices if name != "lo")
     board.go_off()
-    cable = bench.folder / "cable"
-    board.cable = f"server=on,addr.type=unix,addr.path={cable}"
+    path = bench.folder / "cable"
+    board.cable = f"server=on,addr.type=unix,addr.path={path}"
     folder = bench.folder / "neighbour"
     folder.mkdir()
     other = Guest(folder, bench.options.image, bench.options.board, bench.options.size)
-    other.cable = f"server=off,addr.type=unix,addr.path={cable}"
+    other.cable = f"server=off,addr.type=unix,addr.path={path}"
     other.number = 2
     other.address = "10.0.2.77"
     key = other.make_key()
@@ -54,7 +54,8 @@ interface = "{wired}"
         problems = other.get("/api/appliance")["problems"]
         check(not problems, f"the boot file is complained of: {problems}")
         told = wait_for("the name", 60, lambda: other.shell("resolvectl query --legend=no attic.local", fail=False), 2)
-        offered = other.shell("resolvectl query --legend=no --type=PTR _http._tcp.local")
+        cable = next(name for name in other.shell("ls /sys/class/net").split() if name not in ("lo", wired))
+        offered = other.shell(f"resolvectl query --legend=no --interface={cable} --type=PTR _http._tcp.local")
         check("attic._http._tcp.local" in offered, f"what is offered is told as {offered}")
         service = other.shell("resolvectl service --legend=no attic _http._tcp local")
         check("attic.local:80" in service, f"the service is told as {service}")
