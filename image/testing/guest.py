@@ -336,20 +336,19 @@ class Qmp:
 
 
 class Camera:
-    """A simulated camera on this machine, which loops a clip of which each picture is another one, or sends small
-    synthetic pictures of so many bytes a second."""
+    """A simulated camera on this machine, which loops a clip of which each picture is another one."""
 
-    def __init__(self, folder, program, name="driveway", size="1280x720", rate="2M", seconds=20, synthetic=None):
+    def __init__(self, folder, program, name="driveway", size="1280x720", rate="2M", seconds=20):
         self.folder = pathlib.Path(folder)
         self.clip = self.folder / f"clip-{size}-{rate}.mp4"
-        if not synthetic and not self.clip.exists():
+        if not self.clip.exists():
             run("ffmpeg", "-v", "error", "-f", "lavfi", "-i", f"testsrc2=size={size}:rate=30:duration={seconds},noise=alls=12:allf=t",
                 "-c:v", "libx264", "-preset", "veryfast", "-profile:v", "main", "-bf", "0", "-g", "60", "-b:v", rate, "-maxrate", rate, "-bufsize", rate,
                 "-pix_fmt", "yuv420p", str(self.clip))
         self.port = free_port()
         self.process = subprocess.Popen(
             [str(program), "simulate-camera", "--listen", f"127.0.0.1:{self.port}", "--name", name,
-             *(["--synthetic", str(synthetic)] if synthetic else ["--file", str(self.clip)])], stdout=subprocess.DEVNULL, stderr=open(self.folder / "camera.log", "a"))
+             "--file", str(self.clip)], stdout=subprocess.DEVNULL, stderr=open(self.folder / "camera.log", "a"))
         wait_for("the camera", 60, self.answers)
 
     def answers(self):
