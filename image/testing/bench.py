@@ -72,10 +72,19 @@ to = "udp:10.0.2.2:{self.syslog_port}"
 
     def format_empty(self, board):
         """Makes the blank disk that is plugged in ready, through the page's interface."""
-        disk = wait_for("the disk to be listed", 120, lambda: next(
-            (d for d in board.get("/api/appliance/disks")["disks"] if d["state"] == "empty"), None), 2)
+        def begun():
+            disk = next((d for d in board.get("/api/appliance/disks")["disks"] if d["state"] == "empty"), None)
+            if not disk:
+                return None
+            try:
+                board.post("/api/appliance/disks", {"action": "format", "disk": disk["id"], "confirm": disk["confirm"]})
+            except Failed as e:
+                # Its serial number had not been found out yet when it was listed.
+                check(" 409 " in str(e), str(e))
+                return None
+            return disk
+        disk = wait_for("the disk to be listed", 120, begun, 2)
         self.say(f"{disk['model']}, {disk['sizeBytes']} bytes, is formatted")
-        board.post("/api/appliance/disks", {"action": "format", "disk": disk["id"], "confirm": disk["confirm"]})
         job = wait_for("the disk to be formatted", 300, lambda: self.ended_job(board), 2)
         check(job["state"] == "done", f"formatting failed: {job['message']}")
 
