@@ -17,7 +17,7 @@
 use std::fmt;
 
 /// Flag: each sample has a composition offset.
-const HAS_COMPOSITION_OFFSETS: u8 = 1;
+pub(super) const HAS_COMPOSITION_OFFSETS: u8 = 1;
 
 /// Flag: it is packed, as it is in the database. [`super::packed::unpack`] comes first.
 pub(super) const PACKED: u8 = 0x80;
@@ -366,11 +366,11 @@ impl IndexEncoder {
     }
 }
 
-fn zigzag(v: i64) -> u64 {
+pub(super) fn zigzag(v: i64) -> u64 {
     (v << 1 ^ v >> 63) as u64
 }
 
-fn unzigzag(v: u64) -> i64 {
+pub(super) fn unzigzag(v: u64) -> i64 {
     (v >> 1) as i64 ^ -((v & 1) as i64)
 }
 

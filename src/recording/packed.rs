@@ -15,12 +15,11 @@
 //! Cameras send frames at one pace, of sizes around a mean: durations that never change take no bits at all,
 //! and sizes lose what a whole number of bytes would waste.
 
-use super::index::{self, IndexEncoder, MIN_SAMPLE_BYTES, PACKED, Sample};
+use super::index::{
+    self, HAS_COMPOSITION_OFFSETS, IndexEncoder, MIN_SAMPLE_BYTES, PACKED, Sample, unzigzag, zigzag,
+};
 use super::writer::MAX_INDEX_BYTES;
 use std::borrow::Cow;
-
-/// Flag: each sample has a composition offset. The same as in an index that is not packed.
-const HAS_COMPOSITION_OFFSETS: u8 = 1;
 
 /// The most samples that are unpacked: more were never in an index.
 const MAX_SAMPLES: u64 = (MAX_INDEX_BYTES / MIN_SAMPLE_BYTES) as u64;
@@ -343,14 +342,6 @@ fn bit_length(n: u64) -> u32 {
 /// Bits of the code of a number.
 fn code_length(n: u64, order: u32) -> u32 {
     2 * bit_length(n + (1 << order)) - 1 - order
-}
-
-fn zigzag(v: i64) -> u64 {
-    (v << 1 ^ v >> 63) as u64
-}
-
-fn unzigzag(v: u64) -> i64 {
-    (v >> 1) as i64 ^ -((v & 1) as i64)
 }
 
 /// Appends bits, the highest of each byte first.
