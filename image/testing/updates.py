@@ -202,6 +202,13 @@ def case_restore(bench):
     settings = board.get("/api/appliance")["settings"]
     check(settings["ntpServer"] == {"value": True, "from": "page"}, f"the settings are {settings}")
     check(settings["wifi"]["value"] is None, "a backup has the network in it")
+    # What that setting is for: cameras are told the time. A client's packet of version 4, and the server's (RFC 5905).
+    answer = wait_for("the time", 60, lambda: board.shell_bytes(
+        "exec 3<>/dev/udp/127.0.0.1/123; printf '\\x23" + 47 * "\\x00" + "' >&3; timeout 10 dd bs=48 count=1 <&3 2>/dev/null",
+        fail=False), 2)
+    check(len(answer) == 48 and answer[0] & 0x3f == 0x24, f"the time is told as {answer}")
+    seconds = int.from_bytes(answer[40:44], "big") - 2_208_988_800
+    check(abs(seconds - time.time()) < 300, f"the time is told as {seconds}")
     bench.await_growing()
     check(bench.can_be_read(stream, before), "the recordings from before are not the camera's")
     # The user can sign in with the password of before.

@@ -16,6 +16,7 @@ pub mod setup;
 pub mod slots;
 pub mod steward;
 pub mod system;
+pub mod time_server;
 pub mod update;
 
 pub use boot_file::BootFile;

@@ -80,6 +80,11 @@ impl Places {
         self.at("/data/moonfire-nvr")
     }
 
+    /// What systemd-timesyncd touches when it has set the clock.
+    pub fn clock_was_set(&self) -> PathBuf {
+        self.at("/run/systemd/timesync/synchronized")
+    }
+
     /// Whoever changes what is known of disks has it locked.
     pub fn disks_lock(&self) -> PathBuf {
         self.at("/run/moonfire-nvr/disks.lock")

@@ -5,6 +5,7 @@ mod bundle;
 mod database;
 mod disk;
 mod give_up;
+mod serve_time;
 
 use super::{Exit, Failure};
 use clap::Subcommand;
@@ -27,6 +28,7 @@ enum Command {
     Settle(disk::Settle),
     Database(database::Prepare),
     GiveUp(give_up::GiveUp),
+    ServeTime(serve_time::ServeTime),
     NewKey(bundle::NewKey),
     Bundle(bundle::Bundle),
     Slots(bundle::Slots),
@@ -57,6 +59,7 @@ pub fn run(args: Appliance) -> Result<Exit, Failure> {
         Command::Settle(args) => disk::settle(&args),
         Command::Database(args) => database::run(&args),
         Command::GiveUp(args) => give_up::run(&args),
+        Command::ServeTime(args) => serve_time::run(&args),
         Command::NewKey(args) => bundle::new_key(&args),
         Command::Bundle(args) => bundle::make(&args),
         Command::Slots(args) => bundle::slots(&args),

@@ -32,7 +32,7 @@ impl Steward {
             "temperatureCelsius": read("/sys/class/thermal/thermal_zone0/temp")
                 .and_then(|t| t.parse::<f64>().ok()).map(|t| (t / 100.0).round() / 10.0),
             "underVoltage": under_voltage(&self.places),
-            "clockSynchronized": self.places.at("/run/systemd/timesync/synchronized").exists(),
+            "clockSynchronized": self.places.clock_was_set().exists(),
             "cardWrites": card_writes(&self.places, uptime),
             "problems": serde_json::from_str(&problems).unwrap_or(Value::Array(Vec::new())),
             "settings": change::told(&loaded),
