@@ -302,10 +302,14 @@ fn emergency(system: &dyn System, places: &Places, bytes: u64) -> Result<bool, R
         run.map_err(failed)?;
     }
     if has != Some(bytes) {
-        let io = |e: io::Error| failed(format!("{}: {e}", image.display()));
-        let file = File::create(&image).map_err(io)?;
+        // Under its name only once it is whole: a power cut leaves none, or the one before.
+        let new = image.with_file_name("new-emergency.img");
+        let io = |e: io::Error| failed(format!("{}: {e}", new.display()));
+        let file = File::create(&new).map_err(io)?;
         file.set_len(bytes).map_err(io)?;
-        make_file_system(system, &image.to_string_lossy())?;
+        make_file_system(system, &new.to_string_lossy())?;
+        file.sync_all().map_err(io)?;
+        fs::rename(&new, &image).map_err(io)?;
     }
     mount_emergency(system, places)?;
     Ok(true)
