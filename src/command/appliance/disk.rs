@@ -25,7 +25,8 @@ pub struct Unmount {
     device: PathBuf,
 }
 
-/// Some time after the start: if no disk has come, record to the card, where that is allowed.
+/// Some time after the start or after a disk went: record without those that are away, to the others, or to the
+/// card where that is allowed.
 #[derive(clap::Args)]
 pub struct Settle {
     #[command(flatten)]
